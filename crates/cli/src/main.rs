@@ -1,0 +1,2 @@
+//! Shadow Sync.
+fn main() {}
