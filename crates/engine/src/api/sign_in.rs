@@ -1,0 +1,84 @@
+//! Signing in and out, and what the org says of itself.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::environments::SignInFlow;
+use crate::problem::Problem;
+
+/// Where the sign-in of the open environment stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
+#[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum SignInState {
+    /// Nobody is signed in.
+    SignedOut,
+    /// The keychain is being asked; its own window may be open.
+    WaitingForKeychain,
+    /// The browser is at the org's page.
+    WaitingForBrowser {
+        /// The page to open, also for copying by hand.
+        authorize_url: String,
+        /// Since when we listen for the answer.
+        since: DateTime<Utc>,
+    },
+    /// The answer came; the org is being asked who it is.
+    Finishing,
+    /// Signed in.
+    SignedIn {
+        /// The org and the user.
+        org: OrgView,
+        /// How.
+        flow: SignInFlow,
+        /// False where no keychain keeps the sign-in beyond this run.
+        kept: bool,
+    },
+    /// It did not work, and why.
+    Failed {
+        /// The cause and its cure.
+        problem: Problem,
+    },
+}
+
+/// What the org says of itself and of the user who signed in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct OrgView {
+    /// The org's 18-character id.
+    pub org_id: String,
+    /// Its name.
+    pub org_name: String,
+    /// Its edition, e.g. `Enterprise Edition`.
+    pub edition: Option<String>,
+    /// Whether it is a sandbox.
+    pub is_sandbox: bool,
+    /// Whether it is simulated.
+    pub is_simulated: bool,
+    /// Where its data is served.
+    pub instance_url: String,
+    /// The API version spoken.
+    pub api_version: String,
+    /// The user's 18-character id.
+    pub user_id: String,
+    /// The user's name for signing in.
+    pub username: String,
+    /// The currency of a single-currency org; none in multi-currency orgs or where the org does not say.
+    pub currency: Option<String>,
+    /// Whether records carry their own currency.
+    pub is_multi_currency: bool,
+    /// The daily API limit.
+    pub api_usage: Option<ApiUsageView>,
+}
+
+/// Use of the org's daily API quota.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiUsageView {
+    /// Calls of everybody in the last 24 hours.
+    pub used: u32,
+    /// The limit.
+    pub max: u32,
+    /// Calls of ours since this process started.
+    pub ours: u32,
+    /// When the org said so.
+    pub at: DateTime<Utc>,
+}
