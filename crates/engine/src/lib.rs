@@ -1,4 +1,8 @@
 //! The shell: tasks, time, configuration and transactions; and the use cases that every host calls.
 
 pub mod api;
+pub mod clock;
+pub mod notice;
 pub mod problem;
+
+pub use problem::{Answer, Problem};

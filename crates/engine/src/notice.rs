@@ -1,0 +1,51 @@
+//! What hosts hear: which views are stale. A notice never carries the data; the host asks again.
+
+use serde::{Deserialize, Serialize};
+
+/// Something a host may be showing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub enum View {
+    /// The frame and the overview.
+    Status,
+    /// Configured environments.
+    Environments,
+    /// Where the sign-in stands.
+    SignIn,
+    /// Jobs and their progress.
+    Jobs,
+    /// Counts side by side.
+    Counts,
+    /// Rejected records.
+    Rejects,
+    /// The audit log.
+    Audit,
+}
+
+/// Tells that views are stale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// What to ask for again.
+    pub stale: Vec<View>,
+}
+
+/// Publishes notices; cheap to clone. A slow listener misses old notices and is none the worse for it.
+#[derive(Debug, Clone)]
+pub struct Notices(tokio::sync::broadcast::Sender<Notice>);
+
+impl Notices {
+    pub(crate) fn new() -> Self {
+        Self(tokio::sync::broadcast::channel(256).0)
+    }
+
+    /// Says that `views` are stale; nobody listening is fine.
+    pub fn publish(&self, views: &[View]) {
+        let _ = self.0.send(Notice { stale: views.to_vec() });
+    }
+
+    /// Listens from now on.
+    pub fn listen(&self) -> tokio::sync::broadcast::Receiver<Notice> {
+        self.0.subscribe()
+    }
+}
