@@ -2,6 +2,21 @@
 //!
 //! Structs here are what a host shows; they cross into the window as JSON in camel case.
 //! Times are RFC 3339, counts are whole numbers, durations carry their unit in the name.
+//!
+//! The use cases, all `async` and given `&Engine` first, unless said otherwise (`Answer<T>` = value or problem):
+//!
+//! | file | use cases |
+//! | --- | --- |
+//! | `environments` | `list() -> Vec<EnvironmentView>`, `add(NewEnvironment) -> EnvironmentView`, `remove(&str)`, `open(&str)`, `recognise(&str) -> RecognisedOrg` (pure), `look_around(login_url: &str) -> EnvironmentView` |
+//! | `sign_in` | `state() -> SignInState` (not an answer), `start(Option<SignInFlow>)`, `cancel()`, `sign_out()` |
+//! | `preflight` | `run() -> PreflightView` |
+//! | `backfills` | `plan(Vec<String>) -> BackfillPlan`, `start(Vec<String>, BackfillMode) -> Vec<String>` (job ids), `pause(&str)`, `resume(&str)`, `cancel(&str)`, `jobs() -> Vec<JobView>`, `consent_removals(&str)` |
+//! | `objects` | `pause(Vec<String>) -> Vec<String>`, `resume(Vec<String>) -> Vec<String>` |
+//! | `counts` | `count(Vec<String>) -> CountsView` (asks Salesforce), `last() -> CountsView` (asks nobody) |
+//! | `rejects` | `list(Option<String> object, Option<String> after, u32 limit) -> RejectsView`, `retry() -> u32` |
+//! | `status` | `status() -> StatusView` (not an answer: it always has something to say) |
+//! | `audit` | `list(u32 limit) -> Vec<AuditView>` |
+//! | `schema` | `plan() -> Vec<String>`, `migrate() -> Vec<String>` |
 
 pub mod audit;
 pub mod backfills;
