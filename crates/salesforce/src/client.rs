@@ -1,0 +1,463 @@
+//! One way out: every call to an org passes [`Client::send`], which signs, counts, retries and reads errors.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER},
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::{
+    AccessToken, ApiUsage, ApiVersion, CallMade, CallObserver, Error, Purpose, QuotaKind, RetrySchedule,
+    TokenSource, Transport, error::is_transient,
+};
+
+/// Error bodies are read up to here; a gateway may send a whole page.
+const ERROR_BODY_LIMIT: usize = 64 * 1024;
+
+/// What a [`Client`] is built with.
+#[derive(Clone, Default)]
+pub struct ClientOptions {
+    /// The version in every path; the newest known where absent.
+    pub api_version: ApiVersion,
+    /// How often a call is tried again.
+    pub retry: RetrySchedule,
+    /// Hears of every call.
+    pub observer: Option<CallObserver>,
+}
+
+impl fmt::Debug for ClientOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions")
+            .field("api_version", &self.api_version)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A signed-in way to one org. Cheap to clone; all clones share counters, usage and token.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    api_version: ApiVersion,
+    purpose: Purpose,
+}
+
+struct Shared {
+    transport: Transport,
+    tokens: Arc<dyn TokenSource>,
+    retry: RetrySchedule,
+    observer: Option<CallObserver>,
+    usage: watch::Sender<Option<ApiUsage>>,
+    calls: BTreeMap<Purpose, AtomicU64>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("api_version", &self.api_version)
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request, before it is signed.
+pub(crate) struct Call<'a> {
+    pub operation: &'static str,
+    pub method: Method,
+    /// Path and query on the instance.
+    pub path: &'a str,
+    pub body: Option<&'a serde_json::Value>,
+    pub headers: HeaderMap,
+    /// Whether a call without an answer may have had an effect that a second one would double.
+    pub creates: bool,
+    /// Whether the token goes along. The list of versions needs none.
+    pub signed: bool,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn get(operation: &'static str, path: &'a str) -> Self {
+        Self {
+            operation,
+            method: Method::GET,
+            path,
+            body: None,
+            headers: HeaderMap::new(),
+            creates: false,
+            signed: true,
+        }
+    }
+
+    pub(crate) fn with_body(
+        operation: &'static str,
+        method: Method,
+        path: &'a str,
+        body: &'a serde_json::Value,
+    ) -> Self {
+        Self { method, body: Some(body), ..Self::get(operation, path) }
+    }
+}
+
+/// A good answer whose body has not been read yet.
+#[derive(Debug)]
+pub struct Answer {
+    response: Response,
+    at: DateTime<Utc>,
+}
+
+impl Answer {
+    /// Salesforce's time of this answer.
+    pub fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
+    /// One header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// The answer itself, to be read piece by piece.
+    pub(crate) fn into_response(self) -> Response {
+        self.response
+    }
+
+    /// The whole body.
+    pub async fn bytes(self, operation: &'static str) -> Result<Bytes, Error> {
+        self.response.bytes().await.map_err(|source| transport(operation, source))
+    }
+
+    /// The whole body as JSON.
+    pub async fn json<T: DeserializeOwned>(self, operation: &'static str) -> Result<T, Error> {
+        let body = self.bytes(operation).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Error::Unreadable { operation, reason: unreadable(&body, &error) })
+    }
+}
+
+impl Client {
+    /// A client for the org that `tokens` signs in to.
+    pub fn new(transport: Transport, tokens: Arc<dyn TokenSource>, options: ClientOptions) -> Self {
+        let shared = Shared {
+            transport,
+            tokens,
+            retry: options.retry,
+            observer: options.observer,
+            usage: watch::Sender::new(None),
+            calls: Purpose::ALL.into_iter().map(|purpose| (purpose, AtomicU64::new(0))).collect(),
+        };
+        Self { shared: Arc::new(shared), api_version: options.api_version, purpose: Purpose::Fetch }
+    }
+
+    /// The same client, its calls counted under another purpose.
+    #[must_use]
+    pub fn with_purpose(&self, purpose: Purpose) -> Self {
+        Self { purpose, ..self.clone() }
+    }
+
+    /// The same client, speaking another version. A job's pages must be read with the version that created it.
+    #[must_use]
+    pub fn with_api_version(&self, api_version: ApiVersion) -> Self {
+        Self { api_version, ..self.clone() }
+    }
+
+    /// The version in every path.
+    pub fn api_version(&self) -> &ApiVersion {
+        &self.api_version
+    }
+
+    /// The purpose under which this client's calls are counted.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The org's usage as the last answer told it.
+    pub fn usage(&self) -> Option<ApiUsage> {
+        *self.shared.usage.borrow()
+    }
+
+    /// Follows the org's usage.
+    pub fn watch_usage(&self) -> watch::Receiver<Option<ApiUsage>> {
+        self.shared.usage.subscribe()
+    }
+
+    /// Calls made under a purpose since this client and its clones exist.
+    pub fn calls(&self, purpose: Purpose) -> u64 {
+        self.shared.calls.get(&purpose).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// The token in use now; signs in where that needs no person.
+    pub async fn token(&self) -> Result<AccessToken, Error> {
+        self.shared.tokens.current().await
+    }
+
+    /// A path below this version, e.g. `/limits`.
+    pub(crate) fn data_path(&self, path: &str) -> String {
+        format!("/services/data/v{}{path}", self.api_version)
+    }
+
+    pub(crate) async fn get(&self, operation: &'static str, path: &str) -> Result<Answer, Error> {
+        self.send(Call::get(operation, path)).await
+    }
+
+    /// Sends one call: signed, counted, tried again where that can help, an expired session renewed once.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
+        let mut attempt = 1;
+        let mut renewed = false;
+        loop {
+            let token = self.shared.tokens.current().await?;
+            let error = match self.send_once(&call, &token).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::SessionExpired) if renewed => return Err(Error::Unauthorized),
+                Err(Failure::SessionExpired) => {
+                    self.shared.tokens.refresh(&token).await?;
+                    renewed = true;
+                    continue;
+                }
+                Err(Failure::Error(error)) => error,
+            };
+            let Some(pause) = self.pause_before_retry(&call, attempt, &error) else { return Err(error) };
+            tracing::debug!(operation = call.operation, attempt, pause_ms = pause.as_millis(), %error, "trying again");
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    fn pause_before_retry(&self, call: &Call<'_>, attempt: u32, error: &Error) -> Option<Duration> {
+        let asked = match error {
+            Error::Status { status, retry_after, .. } if is_transient(*status) => *retry_after,
+            Error::Rejected { status, code, .. } if is_transient(*status) && code != "QUERY_TIMEOUT" => None,
+            Error::QuotaSpent { kind: QuotaKind::Concurrent, .. } => None,
+            // Without an answer nobody knows whether the first call took effect; only a refused connection is sure.
+            Error::Transport { source, .. } if !call.creates || source.is_connect() => None,
+            _ => return None,
+        };
+        self.shared.retry.pause_after(attempt, asked)
+    }
+
+    async fn send_once(&self, call: &Call<'_>, token: &AccessToken) -> Result<Answer, Failure> {
+        let url = token.instance().join(call.path);
+        let mut request = self
+            .shared
+            .transport
+            .http()
+            .request(call.method.clone(), url)
+            .header(ACCEPT, "application/json")
+            .headers(call.headers.clone());
+        if call.signed {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(body) = call.body {
+            request = request
+                .header(CONTENT_TYPE, "application/json; charset=utf-8")
+                .body(serde_json::to_vec(body).unwrap_or_default());
+        }
+        let outcome = request.send().await;
+        self.record(call.operation, outcome.as_ref().ok());
+        let response = outcome.map_err(|source| transport(call.operation, source))?;
+        if response.status().is_success() {
+            let at = answered_at(response.headers());
+            return Ok(Answer { response, at });
+        }
+        Err(read_failure(call.operation, response).await)
+    }
+
+    fn record(&self, operation: &'static str, response: Option<&Response>) {
+        if let Some(count) = self.shared.calls.get(&self.purpose) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let usage = response
+            .and_then(|response| response.headers().get("sforce-limit-info"))
+            .and_then(|value| ApiUsage::parse(value.to_str().ok()?));
+        if usage.is_some() {
+            self.shared.usage.send_replace(usage);
+        }
+        let Some(observer) = &self.shared.observer else { return };
+        observer(&CallMade {
+            purpose: self.purpose,
+            operation,
+            status: response.map(|response| response.status().as_u16()),
+            at: response.and_then(|response| date_header(response.headers())),
+            usage,
+        });
+    }
+}
+
+/// Why one try did not succeed.
+enum Failure {
+    SessionExpired,
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// One entry of a REST error body.
+#[derive(serde::Deserialize)]
+struct RestError {
+    #[serde(default)]
+    message: String,
+    #[serde(rename = "errorCode", default)]
+    error_code: String,
+}
+
+async fn read_failure(operation: &'static str, mut response: Response) -> Failure {
+    let status = response.status();
+    if status.is_redirection() {
+        return Failure::Error(Error::Redirected { operation, to: redirect_target(response.headers()) });
+    }
+    let retry_after = retry_after(response.headers());
+    let body = read_limited(&mut response).await;
+    let Some(error) = first_error(&body) else {
+        return match status {
+            StatusCode::UNAUTHORIZED => Failure::SessionExpired,
+            _ => Failure::Error(Error::Status { operation, status: status.as_u16(), retry_after }),
+        };
+    };
+    Failure::Error(match error.error_code.as_str() {
+        _ if status == StatusCode::UNAUTHORIZED => {
+            // Renewing would not help with these two, and would go on for ever.
+            let hopeless = ["not valid for use with the REST API", "not attached to Agent"];
+            if !hopeless.iter().any(|text| error.message.contains(text)) {
+                return Failure::SessionExpired;
+            }
+            Error::ApiScopeMissing
+        }
+        "REQUEST_LIMIT_EXCEEDED" if error.message.contains("Concurrent") => {
+            Error::QuotaSpent { kind: QuotaKind::Concurrent, operation }
+        }
+        "REQUEST_LIMIT_EXCEEDED" => Error::QuotaSpent { kind: QuotaKind::Daily, operation },
+        "LIMIT_EXCEEDED" if error.message.contains("bulk") => {
+            Error::QuotaSpent { kind: QuotaKind::Bulk, operation }
+        }
+        // A gateway's maintenance page may well be JSON with an empty code.
+        "" => Error::Status { operation, status: status.as_u16(), retry_after },
+        _ => Error::Rejected {
+            operation,
+            status: status.as_u16(),
+            message: without_query(&error.message),
+            code: error.error_code,
+        },
+    })
+}
+
+/// The usual shape is an array; single objects are seen from gateways.
+fn first_error(body: &[u8]) -> Option<RestError> {
+    if let Ok(errors) = serde_json::from_slice::<Vec<RestError>>(body) {
+        return errors.into_iter().next();
+    }
+    serde_json::from_slice::<RestError>(body).ok().filter(|error| !error.error_code.is_empty())
+}
+
+/// Salesforce quotes the query above `ERROR at Row`; only what follows it is ours to show.
+fn without_query(message: &str) -> String {
+    let told = message.find("ERROR at Row").map_or(message, |start| &message[start..]);
+    let mut told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = told.char_indices().nth(500) {
+        told.truncate(end);
+    }
+    told
+}
+
+async fn read_limited(response: &mut Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= ERROR_BODY_LIMIT {
+            body.truncate(ERROR_BODY_LIMIT);
+            break;
+        }
+    }
+    body
+}
+
+fn redirect_target(headers: &HeaderMap) -> String {
+    headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|location| Url::parse(location).ok())
+        .map_or_else(|| "another path".to_owned(), |url| url.origin().ascii_serialization())
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn date_header(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(text).ok().map(|time| time.to_utc())
+}
+
+/// Salesforce's time of an answer. This machine's clock stands in where a proxy dropped the header.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where an answer without a Date header needs a time"
+)]
+fn answered_at(headers: &HeaderMap) -> DateTime<Utc> {
+    date_header(headers).unwrap_or_else(Utc::now)
+}
+
+/// A network error without the address: its query holds SOQL.
+pub(crate) fn transport(operation: &'static str, source: reqwest::Error) -> Error {
+    Error::Transport { operation, source: source.without_url() }
+}
+
+/// What is wrong with a body, without quoting it.
+fn unreadable(body: &[u8], error: &serde_json::Error) -> String {
+    let start = body.trim_ascii_start();
+    if start.is_empty() {
+        return "it was empty".to_owned();
+    }
+    if start[0] == b'<' {
+        return "it was a web page, not data; a proxy or a login page may stand between".to_owned();
+    }
+    match error.classify() {
+        serde_json::error::Category::Eof => "it ended early".to_owned(),
+        serde_json::error::Category::Data => "it has a shape that this version does not know".to_owned(),
+        _ => "it is not JSON".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_query_is_not_quoted_back() {
+        let message = "\nSELECT Id, Secret__c FROM Account\n           ^\nERROR at Row:1:Column:12\nNo such column 'Secret__c' on entity 'Account'.";
+        let told = without_query(message);
+        assert!(told.starts_with("ERROR at Row:1:Column:12 No such column"), "{told}");
+        assert!(!told.contains("SELECT"), "{told}");
+    }
+
+    #[test]
+    fn a_date_header_is_salesforces_time() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, "Mon, 04 May 2026 09:15:01 GMT".parse().expect("a header"));
+        assert_eq!(answered_at(&headers).to_rfc3339(), "2026-05-04T09:15:01+00:00");
+    }
+
+    #[test]
+    fn bodies_that_are_not_errors_are_tolerated() {
+        assert!(first_error(b"<html>maintenance</html>").is_none());
+        assert!(first_error(b"").is_none());
+        assert!(first_error(b"{\"status\":\"down\"}").is_none());
+        let error = first_error(br#"[{"message":"m","errorCode":"NOT_FOUND"}]"#).expect("an error");
+        assert_eq!(error.error_code, "NOT_FOUND");
+    }
+}

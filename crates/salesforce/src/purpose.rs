@@ -1,0 +1,76 @@
+//! Why a call was made. Every call is counted per purpose, so that nobody has to guess who spends the org's quota.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ApiUsage;
+
+/// Why a call was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Signing in and learning who signed in.
+    SignIn,
+    /// Object and field metadata.
+    Describe,
+    /// `SELECT COUNT()` for the counts side by side.
+    Count,
+    /// Query jobs, their polls and their pages.
+    Backfill,
+    /// Finding drift.
+    Verify,
+    /// Records by id: dirty records, holders of a SKU.
+    Fetch,
+    /// The preflight's checks.
+    Doctor,
+    /// What the org says of its limits.
+    Limits,
+}
+
+impl Purpose {
+    /// Every purpose, in the order in which they are shown.
+    pub const ALL: [Self; 8] = [
+        Self::SignIn,
+        Self::Describe,
+        Self::Count,
+        Self::Backfill,
+        Self::Verify,
+        Self::Fetch,
+        Self::Doctor,
+        Self::Limits,
+    ];
+
+    /// The purpose's name in metrics, logs and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign-in",
+            Self::Describe => "describe",
+            Self::Count => "count",
+            Self::Backfill => "backfill",
+            Self::Verify => "verify",
+            Self::Fetch => "fetch",
+            Self::Doctor => "doctor",
+            Self::Limits => "limits",
+        }
+    }
+}
+
+/// One call that left this program, whatever came of it.
+#[derive(Debug, Clone)]
+pub struct CallMade {
+    /// Why it was made.
+    pub purpose: Purpose,
+    /// What was being done, e.g. `count`.
+    pub operation: &'static str,
+    /// The HTTP status; absent where no answer came.
+    pub status: Option<u16>,
+    /// Salesforce's time of the answer, from its `Date` header.
+    pub at: Option<DateTime<Utc>>,
+    /// The org's usage as the answer told it.
+    pub usage: Option<ApiUsage>,
+}
+
+/// Hears of every call. It is called inline: it must be quick and must not block.
+pub type CallObserver = Arc<dyn Fn(&CallMade) + Send + Sync>;
