@@ -1,0 +1,425 @@
+//! Reading the file: every key known, every value of its type, every complaint with its line.
+
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use toml_edit::{ImDocument, Item, Table, TableLike};
+use url::Url;
+
+use super::{
+    Address, Config, DEFAULT_API_VERSION, DEFAULT_PUBSUB, DEFAULT_REDIRECT, DEMO_CLIENT_ID, Database, Environment,
+    Error, Finding,
+};
+use crate::api::environments::{EnvironmentKind, SignInFlow};
+
+/// The keys of an environment, in the order in which the README explains them.
+const KEYS: &[&str] = &[
+    "kind",
+    "login_url",
+    "client_id",
+    "sign_in",
+    "redirect_url",
+    "api_version",
+    "pubsub_endpoint",
+    "channel",
+    "database_url",
+    "database_direct_url",
+    "redis_url",
+    "currency",
+    "schema",
+    "auto_migrate",
+];
+
+/// The file in the platform's configuration folder.
+pub fn default_path() -> Result<PathBuf, Error> {
+    directories::ProjectDirs::from("", "", "shadow-sync")
+        .map(|folders| folders.config_dir().join("config.toml"))
+        .ok_or(Error::NoFolder)
+}
+
+/// Reads `path`, or the default file; a file that does not exist is an empty configuration.
+pub fn load(path: Option<&Path>) -> Result<Config, Error> {
+    load_with(path, &|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+/// The same with the variables given, so that tests need not change the process's own.
+pub fn load_with(path: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, Error> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => default_path()?,
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(Error::File { path, doing: "read", source }),
+    };
+    Reader { path: &path, text: &text, variable }.config()
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Reader<'_> {
+    fn config(&self) -> Result<Config, Error> {
+        let document = ImDocument::parse(self.text).map_err(|error| Error::Malformed {
+            path: self.path.to_owned(),
+            line: error.span().map_or(1, |span| self.line_at(span.start)),
+            key: "the file".to_owned(),
+            found: format!("is not TOML ({})", error.message().lines().next().unwrap_or("cannot be read")),
+            expected: "TOML as in the README".to_owned(),
+        })?;
+        let mut config = Config { path: self.path.to_owned(), chosen: None, environments: Vec::new() };
+        for (key, item) in document.as_table() {
+            match key {
+                "use" => config.chosen = Some(self.text_of(key, item)?),
+                "environments" => {
+                    let table = item
+                        .as_table_like()
+                        .ok_or_else(|| self.wrong(key, item, "tables [environments.NAME]"))?;
+                    for (name, item) in table.iter() {
+                        let table = item
+                            .as_table_like()
+                            .ok_or_else(|| self.wrong(name, item, "a table [environments.NAME]"))?;
+                        config.environments.push(self.environment(name, item, table)?);
+                    }
+                }
+                _ => return Err(self.wrong(key, item, "`use` or `environments`")),
+            }
+        }
+        Ok(config)
+    }
+
+    fn environment(&self, name: &str, item: &Item, table: &dyn TableLike) -> Result<Environment, Error> {
+        if !is_name(name) {
+            return Err(self.wrong(name, item, "a name of letters, digits, `-` and `_`"));
+        }
+        for (key, item) in table.iter() {
+            if !KEYS.contains(&key) {
+                let expected = format!("one of {}", KEYS.join(", "));
+                return Err(self.malformed(key, item, "is not a key of an environment", &expected));
+            }
+        }
+        let kind = match table.get("kind") {
+            Some(item) => self.kind(item)?,
+            None => return Err(self.missing("kind", item, "demo, development, staging or production")),
+        };
+        let is_demo = kind == EnvironmentKind::Demo;
+        let login_url = match self.value("login_url", table)? {
+            Some(text) => self.login_url(&text, kind, table)?,
+            None => return Err(self.missing("login_url", item, "the org's address")),
+        };
+        let client_id = match self.value("client_id", table)? {
+            Some(id) => id,
+            None if is_demo => DEMO_CLIENT_ID.to_owned(),
+            None => return Err(self.missing("client_id", item, "the consumer key of the External Client App")),
+        };
+        let sign_in = match self.value("sign_in", table)? {
+            None if is_demo => SignInFlow::ClientCredentials,
+            None => SignInFlow::Browser,
+            Some(text) => match text.as_str() {
+                "browser" => SignInFlow::Browser,
+                "jwt" => SignInFlow::Jwt,
+                "client-credentials" => SignInFlow::ClientCredentials,
+                _ => return Err(self.wrong_value("sign_in", table, "browser, jwt or client-credentials")),
+            },
+        };
+        let redirect_url = self.url("redirect_url", table, DEFAULT_REDIRECT)?;
+        let loopback_http = redirect_url.scheme() == "http" && redirect_url.host_str() == Some("localhost");
+        if !loopback_http || redirect_url.port().is_none() {
+            return Err(self.wrong_value(
+                "redirect_url",
+                table,
+                "http://localhost:PORT/PATH, as registered with the app (127.0.0.1 is refused by Salesforce)",
+            ));
+        }
+        let mut findings = Vec::new();
+        let database = self.database(table, &mut findings)?;
+        let postgres = ["postgres", "postgresql"];
+        let redis = ["redis", "rediss", "redis+sentinel", "redis-cluster"];
+        let currency = self.value("currency", table)?;
+        if currency.as_deref().is_some_and(|code| code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase())) {
+            return Err(self.wrong_value("currency", table, "three capital letters such as EUR"));
+        }
+        let api_version = self.value("api_version", table)?.unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
+        if !is_version(&api_version) {
+            return Err(self.wrong_value("api_version", table, "a version such as 67.0"));
+        }
+        Ok(Environment {
+            name: name.to_owned(),
+            kind,
+            login_url,
+            client_id,
+            sign_in,
+            redirect_url,
+            api_version,
+            pubsub_endpoint: self.url("pubsub_endpoint", table, DEFAULT_PUBSUB)?,
+            channel: self.value("channel", table)?,
+            database,
+            database_direct: self.address("database_direct_url", table, &postgres, &mut findings)?,
+            redis: self.address("redis_url", table, &redis, &mut findings)?,
+            currency,
+            schema: self.value("schema", table)?.unwrap_or_else(|| "public".to_owned()),
+            auto_migrate: match table.get("auto_migrate") {
+                None => false,
+                Some(item) => {
+                    item.as_bool().ok_or_else(|| self.wrong("auto_migrate", item, "true or false"))?
+                }
+            },
+            findings,
+        })
+    }
+
+    fn kind(&self, item: &Item) -> Result<EnvironmentKind, Error> {
+        match self.text_of("kind", item)?.as_str() {
+            "demo" => Ok(EnvironmentKind::Demo),
+            "development" => Ok(EnvironmentKind::Development),
+            "staging" => Ok(EnvironmentKind::Staging),
+            "production" => Ok(EnvironmentKind::Production),
+            _ => Err(self.wrong("kind", item, "demo, development, staging or production")),
+        }
+    }
+
+    fn login_url(&self, text: &str, kind: EnvironmentKind, table: &dyn TableLike) -> Result<Url, Error> {
+        let url = Url::parse(text)
+            .map_err(|_| self.wrong_value("login_url", table, "an address such as https://test.salesforce.com"))?;
+        let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let may_be_loopback = matches!(kind, EnvironmentKind::Demo | EnvironmentKind::Development);
+        match url.scheme() {
+            "https" if url.has_host() => Ok(url),
+            "http" if is_loopback && may_be_loopback => Ok(url),
+            _ => Err(self.wrong_value(
+                "login_url",
+                table,
+                "an https:// address (http only for localhost, in kinds demo and development)",
+            )),
+        }
+    }
+
+    fn database(&self, table: &dyn TableLike, findings: &mut Vec<Finding>) -> Result<Database, Error> {
+        let is_overridden = (self.variable)("SHADOW_SYNC_DATABASE_URL").is_some();
+        let text = self.value("database_url", table)?;
+        match text.as_deref() {
+            None | Some("embedded") => Ok(Database::Embedded),
+            Some(text) => {
+                let schemes = ["postgres", "postgresql"];
+                let mut address = Address::parse(text, &schemes).map_err(|expected| {
+                    self.wrong_value("database_url", table, &format!("`embedded` or {expected}"))
+                })?;
+                if address.has_password() && !is_overridden {
+                    findings.push(password_finding("database_url", "SHADOW_SYNC_DATABASE_PASSWORD"));
+                }
+                if let Some(password) = (self.variable)("SHADOW_SYNC_DATABASE_PASSWORD") {
+                    address = address.with_password(SecretString::from(password));
+                }
+                Ok(Database::Url(address))
+            }
+        }
+    }
+
+    fn address(
+        &self,
+        key: &str,
+        table: &dyn TableLike,
+        schemes: &[&str],
+        findings: &mut Vec<Finding>,
+    ) -> Result<Option<Address>, Error> {
+        let Some(text) = self.value(key, table)? else { return Ok(None) };
+        let mut address =
+            Address::parse(&text, schemes).map_err(|expected| self.wrong_value(key, table, &expected))?;
+        let variable =
+            if key == "redis_url" { "SHADOW_SYNC_REDIS_PASSWORD" } else { "SHADOW_SYNC_DATABASE_PASSWORD" };
+        if address.has_password() && (self.variable)(&variable_of(key)).is_none() {
+            findings.push(password_finding(key, variable));
+        }
+        if let Some(password) = (self.variable)(variable) {
+            address = address.with_password(SecretString::from(password));
+        }
+        Ok(Some(address))
+    }
+
+    fn url(&self, key: &str, table: &dyn TableLike, default: &str) -> Result<Url, Error> {
+        let text = self.value(key, table)?.unwrap_or_else(|| default.to_owned());
+        Url::parse(&text).ok().filter(Url::has_host).ok_or_else(|| {
+            self.wrong_value(key, table, &format!("an address such as {default}"))
+        })
+    }
+
+    /// The variable where it is set, else the file's value.
+    fn value(&self, key: &str, table: &dyn TableLike) -> Result<Option<String>, Error> {
+        if let Some(value) = (self.variable)(&variable_of(key)) {
+            return Ok(Some(value));
+        }
+        table.get(key).map(|item| self.text_of(key, item)).transpose()
+    }
+
+    fn text_of(&self, key: &str, item: &Item) -> Result<String, Error> {
+        item.as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, item, "text in quotes"))
+    }
+
+    /// The complaint about a value that came from the file or from a variable.
+    fn wrong_value(&self, key: &str, table: &dyn TableLike, expected: &str) -> Error {
+        let variable = variable_of(key);
+        match table.get(key) {
+            _ if (self.variable)(&variable).is_some() => Error::Variable {
+                variable,
+                found: "cannot be used".to_owned(),
+                expected: expected.to_owned(),
+            },
+            Some(item) => self.wrong(key, item, expected),
+            None => self.malformed_at(1, key, "is missing", expected),
+        }
+    }
+
+    fn wrong(&self, key: &str, item: &Item, expected: &str) -> Error {
+        // A value may be an address with a password, so a text is never repeated.
+        let found = match item {
+            Item::Value(value) => format!("is {} that cannot be used", article(value.type_name())),
+            Item::Table(_) | Item::ArrayOfTables(_) => "is a table".to_owned(),
+            Item::None => "is missing".to_owned(),
+        };
+        self.malformed(key, item, &found, expected)
+    }
+
+    fn missing(&self, key: &str, environment: &Item, expected: &str) -> Error {
+        self.malformed(key, environment, "is missing", expected)
+    }
+
+    fn malformed(&self, key: &str, item: &Item, found: &str, expected: &str) -> Error {
+        let line = item.span().or_else(|| item.as_table().and_then(Table::span)).map_or(1, |span| self.line_at(span.start));
+        self.malformed_at(line, key, found, expected)
+    }
+
+    fn malformed_at(&self, line: usize, key: &str, found: &str, expected: &str) -> Error {
+        Error::Malformed {
+            path: self.path.to_owned(),
+            line,
+            key: key.to_owned(),
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        self.text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+    }
+}
+
+/// Whether a name can be an environment's: it stands in commands, file names and headings.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=60).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn is_version(text: &str) -> bool {
+    text.strip_suffix(".0").is_some_and(|major| {
+        (2..=3).contains(&major.len()) && major.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn variable_of(key: &str) -> String {
+    format!("SHADOW_SYNC_{}", key.to_ascii_uppercase())
+}
+
+fn article(type_name: &str) -> String {
+    let vowel = type_name.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {type_name}", if vowel { "an" } else { "a" })
+}
+
+fn password_finding(key: &str, variable: &str) -> Finding {
+    Finding {
+        key: key.to_owned(),
+        finding: format!("`{key}` carries a password in a file"),
+        cure: format!("Take the password out of the file and give it as {variable}, or by PGPASSFILE for PostgreSQL."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).unwrap();
+        load_with(Some(&path), &|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    const STAGING: &str = r#"
+[environments.staging]
+kind = "staging"
+login_url = "https://test.salesforce.com"
+client_id = "3MVG9"
+database_url = "postgres://shadow:hush@db/shop"
+"#;
+
+    #[test]
+    fn defaults_fill_what_the_file_leaves_out() {
+        let config = read(STAGING, &[]).unwrap();
+        let staging = config.meant(None).unwrap();
+        assert_eq!(staging.sign_in, SignInFlow::Browser);
+        assert_eq!(staging.redirect_url.as_str(), DEFAULT_REDIRECT);
+        assert_eq!(staging.api_version, "67.0");
+    }
+
+    #[test]
+    fn a_password_in_the_file_is_a_finding_and_is_not_printed() {
+        let config = read(STAGING, &[]).unwrap();
+        assert_eq!(config.environments[0].findings.len(), 1);
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file() {
+        let config = read(STAGING, &[("SHADOW_SYNC_API_VERSION", "66.0")]).unwrap();
+        assert_eq!(config.environments[0].api_version, "66.0");
+        let error = read(STAGING, &[("SHADOW_SYNC_API_VERSION", "new")]).unwrap_err();
+        assert_eq!(error.to_string(), "SHADOW_SYNC_API_VERSION cannot be used; expected a version such as 67.0");
+    }
+
+    #[test]
+    fn a_complaint_names_file_line_key_and_what_was_expected() {
+        let text = STAGING.replace("\"staging\"", "\"stagin\"");
+        let error = read(&text, &[]).unwrap_err().to_string();
+        assert!(error.contains("config.toml, line 3: `kind` is a string that cannot be used; expected demo,"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let text = format!("{STAGING}databse = \"x\"\n");
+        let error = read(&text, &[]).unwrap_err().to_string();
+        assert!(error.contains("line 7: `databse` is not a key of an environment"), "{error}");
+    }
+
+    #[test]
+    fn broken_toml_names_its_line() {
+        let error = read("[environments.a]\nkind = \n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn http_is_for_localhost_in_demo_and_development_only() {
+        let with = |kind: &str, url: &str| {
+            read(&format!("[environments.a]\nkind = \"{kind}\"\nlogin_url = \"{url}\"\nclient_id = \"x\"\n"), &[])
+        };
+        assert!(with("demo", "http://localhost:8790").is_ok());
+        assert!(with("development", "http://127.0.0.1:8790").is_ok());
+        assert!(with("staging", "http://localhost:8790").is_err());
+        assert!(with("demo", "http://example.com").is_err());
+    }
+
+    #[test]
+    fn production_is_never_implied_among_several() {
+        let text = format!(
+            "use = \"live\"\n{STAGING}\n[environments.live]\nkind = \"production\"\nlogin_url = \"https://login.salesforce.com\"\nclient_id = \"x\"\n"
+        );
+        let config = read(&text, &[]).unwrap();
+        let error = config.meant(None).unwrap_err().to_string();
+        assert_eq!(error, "several environments are configured (staging, live); name one with --env");
+        assert_eq!(config.meant(Some("live")).unwrap().name, "live");
+    }
+}
