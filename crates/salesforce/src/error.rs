@@ -107,8 +107,7 @@ impl Refusal {
             "unauthorized_client" => Self::ClientUnauthorized,
             "access_denied" => Self::AccessDenied,
             "invalid_app_access" => Self::AppAccess,
-            "oauth_app_blocked" | "oauth_approval_error_generic" => Self::AppBlocked,
-            "oauth_app_access_denied" | "oauth_ec_app_not_found" => Self::AppBlocked,
+            code if code.starts_with("oauth_app") || code.starts_with("oauth_approval") => Self::AppBlocked,
             _ => Self::Other,
         }
     }
@@ -313,14 +312,14 @@ impl Error {
     /// What the engine does next. No wildcard arm: a new variant must choose.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Refused { refusal: Refusal::LoginRate, .. } => Disposition::Retry,
+            Self::Refused { refusal: Refusal::LoginRate, .. }
+            | Self::QuotaSpent { kind: QuotaKind::Concurrent, .. }
+            | Self::Transport { .. } => Disposition::Retry,
             Self::Refused { .. } | Self::SignInNeeded | Self::Unauthorized => Disposition::Reauthenticate,
-            Self::QuotaSpent { kind: QuotaKind::Concurrent, .. } => Disposition::Retry,
             Self::QuotaSpent { kind: QuotaKind::Daily | QuotaKind::Bulk, .. } => Disposition::Pause,
             Self::Status { status, .. } | Self::Rejected { status, .. } if is_transient(*status) => {
                 Disposition::Retry
             }
-            Self::Transport { .. } => Disposition::Retry,
             Self::PageCut { .. } | Self::PageShort { .. } => Disposition::RetryPage,
             Self::JobFailed { .. }
             | Self::JobAborted { .. }

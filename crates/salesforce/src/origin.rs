@@ -41,12 +41,10 @@ impl InstanceOrigin {
         origin.set_fragment(None);
 
         if is_loopback(&url) {
-            return match policy.loopback_allowed {
-                true => Ok(Self(origin)),
-                false => {
-                    Err(foreign("an org on this machine is accepted in kinds demo and development only"))
-                }
-            };
+            if policy.loopback_allowed {
+                return Ok(Self(origin));
+            }
+            return Err(foreign("an org on this machine is accepted in kinds demo and development only"));
         }
         if url.scheme() != "https" {
             return Err(foreign("it is not https"));

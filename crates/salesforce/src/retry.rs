@@ -17,7 +17,7 @@ pub struct RetrySchedule {
 
 impl Default for RetrySchedule {
     fn default() -> Self {
-        Self { first: Duration::from_secs(1), cap: Duration::from_secs(60), attempts: 6 }
+        Self { first: Duration::from_secs(1), cap: Duration::from_mins(1), attempts: 6 }
     }
 }
 
@@ -32,7 +32,7 @@ impl RetrySchedule {
         }
         let edge = self.first.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1))).min(self.cap);
         let jittered = edge.mul_f64(rand::rng().random_range(0.0..=1.0));
-        Some(asked.map_or(jittered, |asked| asked.min(Duration::from_secs(300)).max(jittered)))
+        Some(asked.map_or(jittered, |asked| asked.min(Duration::from_mins(5)).max(jittered)))
     }
 }
 

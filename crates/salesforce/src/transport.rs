@@ -28,7 +28,7 @@ impl TransportOptions {
         Self {
             login_url,
             connect_timeout: Duration::from_secs(15),
-            read_timeout: Duration::from_secs(120),
+            read_timeout: Duration::from_mins(2),
             extra_roots: Vec::new(),
         }
     }
@@ -52,7 +52,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.read_timeout)
-            .tcp_keepalive(Duration::from_secs(60));
+            .tcp_keepalive(Duration::from_mins(1));
         let roots = options
             .extra_roots
             .iter()
