@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
-use toml_edit::{ImDocument, Item, Table, TableLike};
+use toml_edit::{Document, Item, Table, TableLike};
 use url::Url;
 
 use super::{
@@ -64,7 +64,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn config(&self) -> Result<Config, Error> {
-        let document = ImDocument::parse(self.text).map_err(|error| Error::Malformed {
+        let document = Document::parse(self.text).map_err(|error| Error::Malformed {
             path: self.path.to_owned(),
             line: error.span().map_or(1, |span| self.line_at(span.start)),
             key: "the file".to_owned(),
