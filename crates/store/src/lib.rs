@@ -1,1 +1,3 @@
-//! placeholder
+//! PostgreSQL: the only crate that knows SQL.
+
+pub mod embedded;
