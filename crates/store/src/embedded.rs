@@ -20,7 +20,7 @@ mod postmaster;
 use std::path::{Path, PathBuf};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{Connection, Row};
+use sqlx::{AssertSqlSafe, Connection};
 
 use account::Account;
 use cluster::Cluster;
@@ -47,7 +47,8 @@ impl EmbeddedOptions {
     /// The folder that all programs of this user share, and binaries from the usual places.
     ///
     /// For root it is `/var/lib/shadow-sync/postgres`, because the server runs as another user who must be able to
-    /// reach it; for everybody else it is in the platform's data folder.
+    /// reach it; for everybody else it is in the platform's data folder. `SHADOW_SYNC_DATA_DIR` names another
+    /// folder for all of Shadow Sync's data; the server's is `postgres` in it.
     pub fn of_this_user() -> Result<Self, Error> {
         Ok(Self { data_dir: cluster::default_data_dir()?, binaries: None })
     }
@@ -99,6 +100,15 @@ impl Embedded {
     /// How to connect to one of the server's databases.
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
         Credentials { password: &self.password }.options(&self.endpoint, database)
+    }
+
+    /// Makes a database if it is missing. Returns how to connect to it.
+    pub async fn ensure_database(&self, database: &str) -> Result<PgConnectOptions, Error> {
+        let credentials = Credentials { password: &self.password };
+        let mut connection = credentials.connect(&self.endpoint).await.map_err(Error::Connect)?;
+        make_database(&mut connection, database).await.map_err(Error::Connect)?;
+        connection.close().await.map_err(Error::Connect)?;
+        Ok(self.connect_options(database))
     }
 
     /// The server's own version, as in `18.4`.
@@ -162,18 +172,36 @@ impl Credentials<'_> {
 /// Makes the default database if it is missing. Returns the server's version.
 async fn prepare(endpoint: &Endpoint, credentials: &Credentials<'_>) -> Result<String, Error> {
     let mut connection = credentials.connect(endpoint).await.map_err(Error::Connect)?;
-    let row = sqlx::query(
-        "select current_setting('server_version') as version,
-                exists (select from pg_database where datname = 'shadow') as made",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(Error::Connect)?;
-    if !row.get::<bool, _>("made") {
-        sqlx::query("create database shadow").execute(&mut connection).await.map_err(Error::Connect)?;
-    }
-    let version: String = row.get("version");
+    let version: String = sqlx::query_scalar("select current_setting('server_version')")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(Error::Connect)?;
+    make_database(&mut connection, DEFAULT_DATABASE).await.map_err(Error::Connect)?;
     connection.close().await.map_err(Error::Connect)?;
     // Distributions add their own words behind the number.
     Ok(version.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+async fn make_database(connection: &mut PgConnection, database: &str) -> Result<(), sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+        .bind(database)
+        .fetch_one(&mut *connection)
+        .await?;
+    if exists {
+        return Ok(());
+    }
+    let quoted = database.replace('"', "\"\"");
+    let made = sqlx::query(AssertSqlSafe(format!("create database \"{quoted}\""))).execute(connection).await;
+    match made {
+        // duplicate_database, or its row in the catalogue: another program was faster.
+        Err(error)
+            if error
+                .as_database_error()
+                .and_then(|answer| answer.code())
+                .is_some_and(|code| code == "42P04" || code == "23505") =>
+        {
+            Ok(())
+        }
+        made => made.map(drop),
+    }
 }

@@ -3,6 +3,7 @@
 //! As root these tests also show that the server runs as somebody else.
 
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -25,6 +26,21 @@ async fn two_users_share_one_server_and_the_last_one_stops_it() {
     assert_eq!(answer(&second, "select 'still here'").await, "still here");
     assert!(second.stop_if_last().await.unwrap());
     assert!(!is_alive(server));
+}
+
+#[tokio::test]
+async fn each_environment_can_have_a_database_of_its_own() {
+    let place = Place::new();
+    let user = place.start().await.unwrap();
+    let name = "staging \"EU\"";
+    let (first, second) = tokio::join!(user.ensure_database(name), user.ensure_database(name));
+    second.unwrap();
+    let mut connection = PgConnection::connect_with(&first.unwrap()).await.unwrap();
+    let current: String =
+        sqlx::query_scalar("select current_database()").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(current, name);
+    drop(connection);
+    assert!(user.stop_if_last().await.unwrap());
 }
 
 #[tokio::test]

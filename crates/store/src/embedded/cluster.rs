@@ -56,6 +56,9 @@ pub(super) struct Cluster<B = Binaries> {
 
 /// The folder that all programs of this user share.
 pub(super) fn default_data_dir() -> Result<PathBuf, Error> {
+    if let Some(named) = std::env::var_os("SHADOW_SYNC_DATA_DIR").filter(|value| !value.is_empty()) {
+        return Ok(PathBuf::from(named).join("postgres"));
+    }
     if Account::of_the_server()?.switches() {
         return Ok(PathBuf::from("/var/lib/shadow-sync/postgres"));
     }
