@@ -4,8 +4,17 @@
 
 pub mod describe;
 pub mod ids;
+pub mod mapping;
+pub mod prepare;
+pub mod reason;
 pub mod rows;
+pub mod value;
+pub mod version;
 
 pub use describe::{FieldInfo, FieldType, ObjectInfo};
 pub use ids::{JobId, ObjectName, OrgId, RecordId, UserId};
+pub use mapping::{Finding, Mapping, OrgFacts, ResolvedMapping, Unmappable, resolve};
+pub use prepare::{PreparedChunk, PreparedRecord, UnreadableChunk, prepare};
+pub use reason::Reason;
 pub use rows::{Row, RowChunk, RowError};
+pub use version::ReadMark;

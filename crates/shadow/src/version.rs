@@ -1,0 +1,182 @@
+//! Which state of a record is newer (design 5.2).
+//!
+//! `SystemModstamp` is set when a row is written, in whole seconds, and says nothing of when the row was seen.
+//! So every row carries `as_of`: the position of our change log up to which it is complete, and, for reads at
+//! one position, the number of the request that read it.
+
+/// Where a read stands among all reads: taken before its request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReadMark {
+    /// The newest stored position of the change log; 0 while there is none.
+    pub as_of: i64,
+    /// The request's number: a later request has a greater one.
+    pub read_no: i64,
+}
+
+/// What a stored row, reject or tombstone knows of the state it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// Position of the change log up to which it is complete.
+    pub as_of: i64,
+    /// Its `SystemModstamp`, in milliseconds since 1970.
+    pub system_modstamp_ms: i64,
+    /// The request that brought it.
+    pub read_no: i64,
+    /// Its content: payload without `SystemModstamp`, and columns.
+    pub hash: [u8; 16],
+}
+
+/// What a read brought for one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncomingVersion {
+    /// Where the read stands.
+    pub mark: ReadMark,
+    /// `SystemModstamp`, in milliseconds since 1970.
+    pub system_modstamp_ms: i64,
+    /// Its content, hashed as [`StoredVersion::hash`].
+    pub hash: [u8; 16],
+}
+
+/// What becomes of a record that a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It replaces what is stored.
+    Newer,
+    /// It is what is stored: nothing is written.
+    Equal,
+    /// Only its stamp differs: stamp and mark are written, `updated_at` is not, and no cache is told.
+    StampOnly,
+    /// What is stored is newer; nothing is written.
+    Older,
+    /// It cannot be told which is newer: the record is fetched again.
+    Doubtful,
+}
+
+/// Compares what a read brought with what is stored.
+///
+/// - `confirmed`: the latest request of this object that found some record equal to its row. An equal record is
+///   not rewritten, so its row keeps an earlier number; a request before `confirmed` therefore cannot be trusted
+///   to be later than the row, and is in doubt where it would change content without a newer stamp.
+/// - **Source:** design 5.2. A greater `as_of` wins; at one position the greater `SystemModstamp`, then the later
+///   request.
+pub fn compare(incoming: &IncomingVersion, stored: &StoredVersion, confirmed: i64) -> Verdict {
+    let same_content = incoming.hash == stored.hash;
+    let same_stamp = incoming.system_modstamp_ms == stored.system_modstamp_ms;
+    if same_content && same_stamp {
+        return Verdict::Equal;
+    }
+    if incoming.mark.as_of < stored.as_of {
+        // An event raised the row after this read began: whether it saw that change is not known.
+        return Verdict::Doubtful;
+    }
+    if incoming.mark.as_of == stored.as_of {
+        if incoming.system_modstamp_ms < stored.system_modstamp_ms {
+            return Verdict::Older;
+        }
+        if same_stamp {
+            if incoming.mark.read_no < stored.read_no {
+                return Verdict::Older;
+            }
+            if incoming.mark.read_no < confirmed {
+                return Verdict::Doubtful;
+            }
+        }
+    }
+    if same_content { Verdict::StampOnly } else { Verdict::Newer }
+}
+
+/// Whether a read that sees a record alive lifts its tombstone.
+///
+/// - **Source:** design 5.2. At one position a tombstone yields only to a later request, whoever's stamp is
+///   greater: a deletion moves the stamp, absence has none.
+pub fn lifts_tombstone(incoming: ReadMark, tombstone_as_of: i64, tombstone_read_no: i64) -> bool {
+    (incoming.as_of, incoming.read_no) > (tombstone_as_of, tombstone_read_no)
+        && incoming.as_of >= tombstone_as_of
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn incoming(as_of: i64, read_no: i64, stamp: i64, content: u8) -> IncomingVersion {
+        IncomingVersion { mark: ReadMark { as_of, read_no }, system_modstamp_ms: stamp, hash: [content; 16] }
+    }
+
+    fn stored(as_of: i64, read_no: i64, stamp: i64, content: u8) -> StoredVersion {
+        StoredVersion { as_of, system_modstamp_ms: stamp, read_no, hash: [content; 16] }
+    }
+
+    #[test]
+    fn at_one_position_the_greater_stamp_wins_whoever_asked_later() {
+        assert_eq!(compare(&incoming(0, 1, 20, 2), &stored(0, 9, 10, 1), 0), Verdict::Newer);
+        assert_eq!(compare(&incoming(0, 9, 10, 2), &stored(0, 1, 20, 1), 0), Verdict::Older);
+    }
+
+    #[test]
+    fn at_one_stamp_the_later_request_wins() {
+        assert_eq!(compare(&incoming(0, 2, 10, 2), &stored(0, 1, 10, 1), 0), Verdict::Newer);
+        assert_eq!(compare(&incoming(0, 1, 10, 2), &stored(0, 2, 10, 1), 0), Verdict::Older);
+    }
+
+    #[test]
+    fn a_repair_is_not_lost_to_the_stamp_of_the_event_that_it_repairs() {
+        assert_eq!(compare(&incoming(8, 1, 10, 2), &stored(7, 0, 99, 1), 0), Verdict::Newer);
+    }
+
+    #[test]
+    fn a_read_that_an_event_overtook_is_in_doubt_unless_it_says_the_same() {
+        assert_eq!(compare(&incoming(3, 9, 10, 2), &stored(7, 1, 10, 1), 0), Verdict::Doubtful);
+        assert_eq!(compare(&incoming(3, 9, 10, 1), &stored(7, 1, 10, 1), 0), Verdict::Equal);
+    }
+
+    #[test]
+    fn a_change_of_stamp_alone_is_told_apart() {
+        assert_eq!(compare(&incoming(0, 2, 20, 1), &stored(0, 1, 10, 1), 0), Verdict::StampOnly);
+    }
+
+    #[test]
+    fn a_tombstone_yields_at_one_position_only_to_a_later_request() {
+        let read = |as_of, read_no| ReadMark { as_of, read_no };
+        assert!(!lifts_tombstone(read(0, 4), 0, 4));
+        assert!(lifts_tombstone(read(0, 5), 0, 4));
+        assert!(!lifts_tombstone(read(0, 5), 1, 4));
+        assert!(lifts_tombstone(read(2, 1), 1, 4));
+    }
+
+    proptest! {
+        /// Reads of one record at one position, in any order of arrival: the row ends as the read with the
+        /// greatest stamp, then number, unless it asks to be fetched again.
+        #[test]
+        fn reads_in_any_order_end_at_the_newest_or_in_doubt(
+            reads in proptest::collection::vec((1_i64..4, 0_u8..3), 1..8), order in any::<u64>(),
+        ) {
+            // A read's number is its place; its stamp and content are drawn.
+            let all: Vec<_> = reads.iter().enumerate()
+                .map(|(no, (stamp, content))| incoming(0, i64::try_from(no).unwrap() + 1, *stamp, *content)).collect();
+            let newest = all.iter().max_by_key(|read| (read.system_modstamp_ms, read.mark.read_no)).unwrap();
+            let mut arrival = all.clone();
+            let mut seed = order;
+            for place in (1..arrival.len()).rev() {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                arrival.swap(place, usize::try_from(seed >> 33).unwrap() % (place + 1));
+            }
+            let (mut row, mut confirmed, mut doubt): (Option<StoredVersion>, i64, bool) = (None, 0, false);
+            for read in &arrival {
+                let verdict = row.as_ref().map_or(Verdict::Newer, |row| compare(read, row, confirmed));
+                match verdict {
+                    Verdict::Newer | Verdict::StampOnly => row = Some(StoredVersion {
+                        as_of: 0, system_modstamp_ms: read.system_modstamp_ms,
+                        read_no: read.mark.read_no, hash: read.hash,
+                    }),
+                    Verdict::Equal => confirmed = confirmed.max(read.mark.read_no),
+                    Verdict::Older => {}
+                    Verdict::Doubtful => doubt = true,
+                }
+            }
+            let row = row.unwrap();
+            prop_assert!(doubt || (row.system_modstamp_ms, row.hash) == (newest.system_modstamp_ms, newest.hash));
+        }
+    }
+}
