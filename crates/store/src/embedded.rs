@@ -19,6 +19,7 @@ mod postmaster;
 
 use std::path::{Path, PathBuf};
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection};
 
@@ -129,7 +130,7 @@ impl Embedded {
     /// Stops the server if no other program uses it. Returns whether it was stopped.
     pub async fn stop_if_last(self) -> Result<bool, Error> {
         let _guard = StartLock::acquire(self.cluster.folder()).await?;
-        if !self.user.is_last()? {
+        if !self.user.leave()? {
             return Ok(false);
         }
         postmaster::stop(&self.cluster).await?;
@@ -197,7 +198,7 @@ async fn make_database(connection: &mut PgConnection, database: &str) -> Result<
         Err(error)
             if error
                 .as_database_error()
-                .and_then(|answer| answer.code())
+                .and_then(DatabaseError::code)
                 .is_some_and(|code| code == "42P04" || code == "23505") =>
         {
             Ok(())

@@ -214,9 +214,7 @@ impl Cluster {
     fn write_password(&self, path: &Path, password: &str) -> Result<(), Error> {
         // Removed first: an older file would keep its mode.
         match std::fs::remove_file(path) {
-            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::file(path, "replaced")(why));
-            }
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path, "replaced")(why)),
             _ => self.write_owned(path, password),
         }
     }

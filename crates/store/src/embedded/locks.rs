@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Error;
 
 /// How long another program may take to start or stop the server before we give up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Held while a server is looked for, started or stopped; one holder at a time.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl UserLock {
     }
 
     /// Ends this use. Returns whether nobody else uses the server. Call it with the start lock held.
-    pub(super) fn is_last(self) -> Result<bool, Error> {
+    pub(super) fn leave(self) -> Result<bool, Error> {
         self.file.unlock().map_err(Error::file(&self.path, "unlocked"))?;
         match self.file.try_lock() {
             Ok(()) => Ok(true),
@@ -86,8 +86,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = UserLock::share(folder.path()).await.unwrap();
         let second = UserLock::share(folder.path()).await.unwrap();
-        assert!(!first.is_last().unwrap());
-        assert!(second.is_last().unwrap());
+        assert!(!first.leave().unwrap());
+        assert!(second.leave().unwrap());
     }
 
     #[tokio::test]
@@ -95,6 +95,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = UserLock::share(folder.path()).await.unwrap();
         drop(UserLock::share(folder.path()).await.unwrap());
-        assert!(first.is_last().unwrap());
+        assert!(first.leave().unwrap());
     }
 }

@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use sqlx::Connection;
+use sqlx::error::DatabaseError;
 use tokio::sync::oneshot;
 
 use super::cluster::Cluster;
@@ -14,11 +15,11 @@ use super::endpoint::Endpoint;
 use super::{Credentials, Error};
 
 /// How long a server that runs but does not answer is waited for.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How long a server that says it is recovering is waited for.
-const RECOVERY: Duration = Duration::from_secs(15 * 60);
+const RECOVERY: Duration = Duration::from_mins(15);
 /// How long processes of a killed server may hold its memory before a new one can start.
-const ORPHANS: Duration = Duration::from_secs(60);
+const ORPHANS: Duration = Duration::from_mins(1);
 /// How long between two looks.
 const LOOK: Duration = Duration::from_millis(30);
 
@@ -189,7 +190,7 @@ async fn attempt(
         Ok(Err(error)) => error,
         Err(_elapsed) => return Ok(Answer::Nothing),
     };
-    match error.as_database_error().and_then(|answer| answer.code()).as_deref() {
+    match error.as_database_error().and_then(DatabaseError::code).as_deref() {
         // cannot_connect_now, too_many_connections
         Some("57P03" | "53300") => Ok(Answer::NotYet),
         // invalid_password, invalid_authorization_specification
