@@ -1,0 +1,82 @@
+/**
+ * What the window may ask of the engine. Pages and state classes know this interface and nothing behind it:
+ * `tauri.ts` is the real one, `fake.ts` plays a scripted org for `vite dev`.
+ *
+ * Every call rejects with a `Problem`, whatever went wrong.
+ */
+import type {
+  AuditView,
+  BackfillMode,
+  BackfillPlan,
+  CountsView,
+  EnvironmentView,
+  JobView,
+  NewEnvironment,
+  PreflightView,
+  Problem,
+  RecognisedOrg,
+  RejectsView,
+  StatusView,
+  View,
+} from './bindings';
+
+export interface Api {
+  /** Calls back with what is stale; answers with the function that ends it. */
+  listen(heard: (stale: View[]) => void): Promise<() => void>;
+
+  status(): Promise<StatusView>;
+
+  environments(): Promise<EnvironmentView[]>;
+  recogniseOrg(address: string): Promise<RecognisedOrg>;
+  addEnvironment(environment: NewEnvironment): Promise<EnvironmentView>;
+  /** Opens an environment, or the open one anew after its database went away. */
+  useEnvironment(name: string): Promise<void>;
+  removeEnvironment(name: string): Promise<void>;
+  /** Starts the simulated org, adds its environment, opens it and signs in. */
+  lookAround(): Promise<void>;
+
+  /** Begins a sign-in: opens the browser and listens for its answer; `status().signIn` tells how it goes. */
+  signIn(): Promise<void>;
+  cancelSignIn(): Promise<void>;
+  /** Revokes and forgets. */
+  signOut(): Promise<void>;
+  preflight(): Promise<PreflightView>;
+
+  planBackfill(objects: string[]): Promise<BackfillPlan>;
+  startBackfill(objects: string[], mode: BackfillMode): Promise<void>;
+  jobs(): Promise<JobView[]>;
+  pauseJob(id: string): Promise<void>;
+  resumeJob(id: string): Promise<void>;
+  cancelJob(id: string): Promise<void>;
+  /** Consents to removals that wait because there are more than the guard allows. */
+  consentRemovals(id: string): Promise<void>;
+
+  /** The last counts; asks nobody. */
+  counts(): Promise<CountsView>;
+  /** Counts both sides now: one API call per object. */
+  countNow(objects: string[]): Promise<CountsView>;
+  /** Rejected records of one object or of all, at most `limit`, beginning behind the record `after`. */
+  rejects(object: string | null, after: string | null, limit: number): Promise<RejectsView>;
+  /** Tries to store rejected records again; answers how many entered the shadow. */
+  retryRejects(): Promise<number>;
+
+  audit(): Promise<AuditView[]>;
+
+  /** Opens a record of the open environment's org in the system browser. */
+  openInBrowser(url: string): Promise<void>;
+}
+
+/** Whatever was thrown, as a problem that can be shown. */
+export function asProblem(thrown: unknown): Problem {
+  if (thrown && typeof thrown === 'object' && 'code' in thrown && 'title' in thrown) return thrown as Problem;
+  return {
+    code: 'SS-9001',
+    title: 'The console could not be asked',
+    cause: 'The part of the program that does the work gave no usable answer.',
+    mender: 'you',
+    steps: ['Close this window and open Shadow Sync again.', 'If it happens again, copy the details.'],
+    paste: null,
+    act: 'none',
+    details: thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown),
+  };
+}

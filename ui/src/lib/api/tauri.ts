@@ -1,0 +1,6 @@
+import { FakeApi } from './fake';
+export class TauriApi extends FakeApi {
+  constructor() {
+    super('healthy');
+  }
+}

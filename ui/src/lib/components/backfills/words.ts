@@ -1,0 +1,96 @@
+import type { JobStage, JobView, PageState } from '$lib/api/bindings';
+import type { Cell } from '$lib/components/ui/PageCells.svelte';
+import { counted, formatCount, formatShare, share } from '$lib/format/count';
+import { formatDuration } from '$lib/format/duration';
+
+/** What a running job does, for the line under its numbers. */
+export const stages: Record<JobStage, string> = {
+  describing: 'reading the object’s fields',
+  preparing: 'Salesforce prepares the results',
+  comparingStamps: 'reading ids and stamps, to fetch only what differs',
+  loading: 'pages are being merged',
+  fetching: 'fetching records that claim one code',
+  comparingIds: 'looking for rows that Salesforce no longer has',
+  counting: 'counting both sides',
+  ended: 'ended',
+};
+
+/** How a job ended, or where it stands, in a few words: the last column of the list. */
+export function resultOf(job: JobView): string {
+  const rejected = job.rows.rejected > 0 ? `, ${counted(job.rows.rejected, 'rejected', 'rejected')}` : '';
+  switch (job.state) {
+    case 'done':
+      return `merged${rejected || ', all stored'}`;
+    case 'running':
+      return job.total ? `running, ${formatShare(job.done, job.total)}` : 'running';
+    case 'pending':
+      return 'waits for its turn';
+    case 'pausing':
+      return 'stops after the rows in flight';
+    case 'paused':
+      return `paused${atPage(job)}`;
+    case 'cancelling':
+      return 'stops, 2 s at most';
+    case 'cancelled':
+      return `cancelled${atPage(job)}`;
+    case 'failed':
+      return `failed${job.problem ? `: ${job.problem.code}` : ''}`;
+    case 'interrupted':
+      return `interrupted${atPage(job)}, can be resumed`;
+  }
+}
+
+function atPage(job: JobView): string {
+  const merged = job.pages.filter((page) => page.state === 'merged').length;
+  return merged > 0 ? ` after page ${merged}` : '';
+}
+
+/** `14 s left`, or what stands in its place. */
+export function timeLeft(job: JobView): string {
+  switch (job.state) {
+    case 'running':
+      if (job.stage !== 'loading') return stageTitle(job.stage);
+      return job.leftMs === null ? 'estimating' : `${formatDuration(Math.max(1000, job.leftMs))} left`;
+    case 'pending':
+      return 'waits';
+    case 'pausing':
+      return 'pausing';
+    case 'paused':
+      return 'paused';
+    case 'cancelling':
+      return 'cancelling';
+    case 'cancelled':
+      return 'cancelled';
+    case 'failed':
+      return 'failed';
+    case 'interrupted':
+      return 'interrupted';
+    case 'done':
+      return 'done';
+  }
+}
+
+function stageTitle(stage: JobStage): string {
+  if (stage === 'preparing') return 'Salesforce prepares';
+  if (stage === 'counting') return 'counting';
+  return 'estimating';
+}
+
+/** The page cells of a job. */
+export function cellsOf(job: JobView): Cell[] {
+  return job.pages.map((page) => ({ state: page.state, share: share(page.merged, page.records) }));
+}
+
+/** How many pages are in each state, for the legend; states without a page are left out, except merged. */
+export function pageCounts(job: JobView): [PageState, number][] {
+  const states: PageState[] = ['merged', 'merging', 'downloading', 'failed', 'waiting'];
+  return states
+    .map((state): [PageState, number] => [state, job.pages.filter((page) => page.state === state).length])
+    .filter(([state, count]) => state === 'merged' || count > 0);
+}
+
+/** The statement of a job: `PricebookEntry, 742,880 of 1,204,118 records`. */
+export function headline(job: JobView): string {
+  if (!job.total) return job.done > 0 ? `${job.object}, ${counted(job.done, 'record')}` : job.object;
+  return `${job.object}, ${formatCount(job.done)} of ${counted(job.total, 'record')}`;
+}

@@ -1,0 +1,17 @@
+import DatabaseBackup from '@lucide/svelte/icons/database-backup';
+import Equal from '@lucide/svelte/icons/equal';
+import ScanLine from '@lucide/svelte/icons/scan-line';
+import ScrollText from '@lucide/svelte/icons/scroll-text';
+import Settings2 from '@lucide/svelte/icons/settings-2';
+import type { Page } from '$lib/state/router.svelte';
+
+/** The pages with their icons and the letter that follows G; grouped as watch, prove, act, account. */
+export const nav = {
+  overview: { title: 'Overview', icon: ScanLine, key: 'O' },
+  verify: { title: 'Verify', icon: Equal, key: 'V' },
+  backfill: { title: 'Backfill', icon: DatabaseBackup, key: 'B' },
+  audit: { title: 'Audit', icon: ScrollText, key: 'A' },
+  settings: { title: 'Settings', icon: Settings2, key: 'S' },
+} as const satisfies Record<Page, unknown>;
+
+export const groups: Page[][] = [['overview'], ['verify'], ['backfill'], ['audit', 'settings']];

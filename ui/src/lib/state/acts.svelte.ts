@@ -1,0 +1,89 @@
+import { getContext, setContext } from 'svelte';
+import type { Problem } from '$lib/api/bindings';
+import { counted } from '$lib/format/count';
+import type { Console } from './console.svelte';
+
+const CONTEXT = Symbol('acts');
+
+/** Something a person can do from a button, the palette or a key: one place decides whether it can be done now. */
+export interface Act {
+  run: () => void;
+  /** Why it cannot be done now; false when it can. */
+  hindered: () => string | false;
+  isBusy: () => boolean;
+}
+
+/** The acts that several places offer. */
+export class Acts {
+  /** The plan of a backfill is open, for these objects. */
+  planning = $state.raw<string[]>();
+  #counting = $state(false);
+
+  constructor(private readonly app: Console) {}
+
+  readonly backfill: Act = {
+    run: () => (this.planning = this.app.status.data?.objects.map((object) => object.object) ?? []),
+    hindered: () => this.#hindered() || (this.app.running.length > 0 && 'A backfill is running'),
+    isBusy: () => false,
+  };
+
+  readonly count: Act = {
+    run: () => void this.#count(),
+    hindered: () => this.#hindered(),
+    isBusy: () => this.#counting,
+  };
+
+  /** Whether the catalogue's mending act is one that works from anywhere. */
+  canMend(problem: Problem): boolean {
+    return ['signIn', 'reconnect', 'openSettings', 'checkAgain'].includes(problem.act);
+  }
+
+  /** Does what the catalogue names as the mending act. */
+  async mend(problem: Problem | undefined): Promise<unknown> {
+    const name = this.app.environment?.name;
+    switch (problem?.act) {
+      case 'signIn':
+        return this.app.act('Sign in', () => this.app.api.signIn());
+      case 'reconnect':
+        if (name) await this.app.act(`Open ${name}`, () => this.app.api.useEnvironment(name));
+        return this.app.loadAll();
+      case 'openSettings':
+        return this.app.router.go('settings');
+      default:
+        return this.app.loadAll();
+    }
+  }
+
+  #hindered(): string | false {
+    const status = this.app.status.data;
+    if (!status?.environment) return 'Open an environment first';
+    if (status.database.state === 'failed') return 'The database does not answer';
+    if (status.database.state !== 'ready') return 'The database is starting';
+    if (!this.app.isSignedIn) return 'Sign in first';
+    return false;
+  }
+
+  async #count(): Promise<void> {
+    if (this.#counting) return;
+    this.#counting = true;
+    await this.app.act('Count', async () => {
+      const counts = await this.app.api.countNow([]);
+      await Promise.all([this.app.counts.load(), this.app.status.load()]);
+      const differing = counts.counts.filter((count) => count.unexplained !== 0).length;
+      const outcome = counts.agrees ? 'all agree' : `${counted(differing, 'object')} to look at`;
+      this.app.toasts.show(`Counted ${counted(counts.counts.length, 'object')}: ${outcome}`, {
+        text: 'Show',
+        run: () => this.app.router.go('verify'),
+      });
+    });
+    this.#counting = false;
+  }
+}
+
+export function provideActs(acts: Acts): Acts {
+  return setContext(CONTEXT, acts);
+}
+
+export function useActs(): Acts {
+  return getContext<Acts>(CONTEXT);
+}
