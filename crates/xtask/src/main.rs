@@ -5,10 +5,21 @@
 
 #![expect(clippy::print_stdout, reason = "a developer's tool: its output is its product")]
 
+mod console;
+mod display;
+mod keychain;
+mod packages;
+mod postgres;
+mod prepare;
 mod process;
+mod run;
 mod stages;
 mod test;
+mod walk;
+mod webdriver;
 mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -22,19 +33,29 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Installs what is missing, builds, and opens the console
+    ///
+    /// Without a display it walks through the demo org in the real window, says what it did, and ends.
+    Run(run::Args),
     /// Runs every check, stage by stage, and stops at the first that fails
     Test(test::Args),
+    /// Writes `.sqlx` anew from the queries and a fresh database
+    Prepare(prepare::Args),
 }
 
-fn main() -> std::process::ExitCode {
+fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Prepare(args) => prepare::run(&args),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(error) => {
-            println!("{error:#}");
-            std::process::ExitCode::from(3)
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        println!("{error:#}");
+        ExitCode::from(exit_code(&error))
+    })
+}
+
+/// 2 when a person must do something first, 3 when something failed.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<packages::NotInstalled>() { 2 } else { 3 }
 }

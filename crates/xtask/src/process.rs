@@ -1,11 +1,11 @@
-//! Running another program: its output goes to a log file, line by line, and to whoever listens.
+//! Running other programs: to their end with a log, or in the background until they are no longer needed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Runs `command` to its end. Returns whether it succeeded.
 ///
@@ -27,6 +27,31 @@ pub fn run_logged(command: &mut Command, log: &mut File, mut on_line: impl FnMut
     Ok(child.wait()?.success())
 }
 
+/// Runs `command` to its end with our own terminal; an error if it fails.
+pub fn run_shown(command: &mut Command) -> Result<()> {
+    println!("$ {}", shown(command));
+    let status = command.status().with_context(|| format!("`{}` could not be started", shown(command)))?;
+    ensure!(status.success(), "`{}` failed ({status})", shown(command));
+    Ok(())
+}
+
+/// Runs `command` to its end. Returns what it wrote to its standard output; an error with its words if it fails.
+pub fn output_of(command: &mut Command) -> Result<String> {
+    let answer = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("`{}` could not be started", shown(command)))?;
+    let words = String::from_utf8_lossy(&answer.stderr);
+    ensure!(answer.status.success(), "`{}` failed: {}", shown(command), words.trim());
+    Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+}
+
+/// Whether `command` starts and succeeds; what it writes is thrown away.
+pub fn succeeds(command: &mut Command) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
 /// A command as a person would type it.
 pub fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -35,12 +60,61 @@ pub fn shown(command: &Command) -> String {
 
 /// Whether a program of this name is on the search path.
 pub fn is_on_path(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_file(&folder.join(program))))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Debian keeps some programs where only root's path leads.
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| is_file(&folder.join(program)))
 }
 
 fn is_file(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.is_file())
+}
+
+/// A program that runs until this is dropped.
+///
+/// It stays in our process group, so that Ctrl-C in a terminal reaches it too.
+pub struct Background {
+    child: Child,
+}
+
+impl Background {
+    /// Starts it; what it writes goes to `log`.
+    pub fn start(command: &mut Command, log: &File) -> Result<Self> {
+        command.stdin(Stdio::null()).stderr(log.try_clone()?);
+        let child = command.spawn().with_context(|| format!("`{}` could not be started", shown(command)))?;
+        Ok(Self { child })
+    }
+
+    /// Its standard output, if it was piped.
+    pub fn take_output(&mut self) -> Option<std::process::ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Lets it run on after this program.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // First the polite way: a display that is killed leaves its lock file behind.
+        let _ = succeeds(Command::new("kill").arg(self.child.id().to_string()));
+        for _ in 0..50 {
+            if self.has_ended() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[cfg(test)]
@@ -50,7 +124,7 @@ mod tests {
     #[test]
     fn both_streams_reach_the_listener_in_order_and_a_failure_is_told() {
         let mut seen = Vec::new();
-        let mut log = tempfile();
+        let mut log = log_of("streams");
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; echo two >&2; echo three; exit 4"]);
         let success = run_logged(&mut command, &mut log, |line| seen.push(line.to_owned())).unwrap();
@@ -58,7 +132,16 @@ mod tests {
         assert_eq!(seen, ["one", "two", "three"]);
     }
 
-    fn tempfile() -> File {
-        File::create(std::env::temp_dir().join(format!("xtask-process-{}.log", std::process::id()))).unwrap()
+    #[test]
+    fn a_background_program_ends_with_its_handle() {
+        let mut command = Command::new("sleep");
+        let program = Background::start(command.arg("60"), &log_of("background")).unwrap();
+        let number = program.child.id().to_string();
+        drop(program);
+        assert!(!succeeds(Command::new("kill").args(["-0", &number])));
+    }
+
+    fn log_of(name: &str) -> File {
+        File::create(std::env::temp_dir().join(format!("xtask-{name}-{}.log", std::process::id()))).unwrap()
     }
 }

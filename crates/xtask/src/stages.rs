@@ -1,6 +1,7 @@
 //! Stages: named steps with a budget of minutes, run one after the other until one fails.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -100,6 +101,17 @@ impl Done {
 }
 
 impl Stage<'_> {
+    /// Says something about this stage, on the screen and in its log.
+    pub fn note(&mut self, what: &str) -> Result<()> {
+        println!("   {what}");
+        writeln!(self.log, "{what}").context("the stage's log cannot be written")
+    }
+
+    /// Where background programs of this stage write.
+    pub fn log(&self) -> &File {
+        &self.log
+    }
+
     /// Runs a command of this stage; its output goes to the stage's log, a runner's summary also to the screen.
     pub fn command(&mut self, command: &mut Command) -> Result<bool> {
         let summaries = &mut *self.summaries;

@@ -2,38 +2,140 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
-use crate::stages::Stages;
+use crate::console;
+use crate::display::VirtualDisplay;
+use crate::keychain::Keychain;
+use crate::packages::{self, Purpose};
+use crate::postgres::Throwaway;
+use crate::process::output_of;
+use crate::stages::{Stage, Stages};
 use crate::workspace::Workspace;
 
 /// What to run.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Only the stages whose name contains this; the packages and the pages are brought up to date all the same
+    #[arg(long, value_name = "WORD")]
+    only: Option<String>,
+}
+
+/// One check: its name, its budget in minutes, and what it does.
+type Check = (&'static str, f64, fn(&Workspace, &mut Stage<'_>) -> Result<bool>);
+
+/// The order: first what takes seconds, then what compiles, then what runs.
+const CHECKS: [Check; 10] = [
+    ("format", 0.2, format),
+    ("pages", 1.5, pages),
+    ("build", 9.0, build),
+    ("clippy", 6.0, clippy),
+    ("queries", 2.0, queries),
+    ("rust tests", 6.0, rust_tests),
+    ("store on Debian's PostgreSQL", 2.0, store_on_debian),
+    ("doc tests", 1.0, doc_tests),
+    ("window", 3.0, window),
+    ("clients", 3.0, clients),
+];
+
+/// Tests that need a place of their own, and so have a stage of their own.
+const OWN_STAGE: [&str; 1] = ["window"];
 
 /// Runs the stages. Exit code 0 when all passed, 1 when one did not.
-pub fn run(_args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
+    packages::ensure(Purpose::Test)?;
     let mut stages = Stages::new(&workspace)?;
-    let _ = stages.run("build", 10.0, |stage| {
-        stage.command(cargo(&workspace).args(["build", "--tests"]).args(members(&workspace)))
-    })? && stages.run("rust tests", 5.0, |stage| {
-        stage.command(cargo(&workspace).args(["test", "--no-fail-fast"]).args(members(&workspace)))
-    })?;
+    let mut good = stages.run("console pages", 2.0, |stage| built_pages(&workspace, stage))?;
+    for (name, budget, check) in CHECKS {
+        let is_wanted = args.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
+        good = good && (!is_wanted || stages.run(name, budget, |stage| check(&workspace, stage))?);
+    }
     Ok(if stages.finish() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn cargo(workspace: &Workspace) -> Command {
-    let mut command = Command::new("cargo");
-    command.current_dir(workspace.root());
-    command
+fn built_pages(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    for mut step in console::pages_steps(workspace)? {
+        if !stage.command(&mut step)? {
+            return Ok(false);
+        }
+    }
+    console::pages_are_built(workspace)?;
+    Ok(true)
 }
 
-/// The whole workspace; without the console while it has no configuration to be built from.
-fn members(workspace: &Workspace) -> Vec<&'static str> {
-    let mut words = vec!["--workspace"];
-    if !workspace.path("src-tauri/tauri.conf.json").is_file() {
-        words.extend(["--exclude", "shadow-sync-desktop"]);
+fn format(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    stage.command(&mut workspace.cargo(&["fmt", "--all", "--check"]))
+}
+
+fn pages(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    for script in ["check", "lint", "format:check", "test"] {
+        if !stage.command(&mut workspace.npm(&["run", script]))? {
+            return Ok(false);
+        }
     }
-    words
+    Ok(true)
+}
+
+fn build(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    Ok(stage.command(&mut workspace.cargo(&["build", "--workspace", "--bins"]))?
+        && stage.command(&mut workspace.cargo(&["test", "--workspace", "--no-run"]))?)
+}
+
+fn clippy(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    stage.command(&mut workspace.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn queries(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    stage.command(&mut workspace.cargo(&["xtask", "prepare", "--check"]))
+}
+
+fn rust_tests(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    let server = Throwaway::embedded(workspace)?;
+    stage.note(&server.version()?)?;
+    let mut words = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
+    let names = test_targets(workspace)?;
+    for name in names.iter().filter(|name| !OWN_STAGE.contains(&name.as_str())) {
+        words.extend(["--test", name]);
+    }
+    let keychain = Keychain::new()?;
+    let mut command = keychain.around(workspace.cargo(&words));
+    stage.command(command.env("DATABASE_URL", server.url("postgres")))
+}
+
+fn store_on_debian(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    let Some(server) = Throwaway::debian()? else {
+        return stage.note("Debian's PostgreSQL is not on this machine: nothing was tested").map(|()| true);
+    };
+    stage.note(&server.version()?)?;
+    let mut command = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--test", "store"]);
+    stage.command(command.env("DATABASE_URL", server.url("postgres")))
+}
+
+fn doc_tests(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    stage.command(&mut workspace.cargo(&["test", "--workspace", "--doc"]))
+}
+
+/// The real window on a virtual display.
+fn window(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    let display = VirtualDisplay::start(stage.log())?;
+    let mut command = workspace.cargo(&["test", "--workspace", "--test", "window"]);
+    stage.command(command.env("DISPLAY", display.name()))
+}
+
+/// Clients that were written elsewhere, against the simulated org.
+fn clients(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    let script = workspace.path("tests/clients/run");
+    stage.command(Command::new(script).env("SHADOW_SYNC", workspace.built("shadow-sync")))
+}
+
+/// The names of the workspace's integration tests.
+fn test_targets(workspace: &Workspace) -> Result<Vec<String>> {
+    let text = output_of(&mut workspace.cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: Value = serde_json::from_str(&text).context("cargo's metadata cannot be read")?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    let tests = targets.filter(|target| target["kind"][0] == "test");
+    Ok(tests.filter_map(|target| target["name"].as_str()).map(str::to_owned).collect())
 }

@@ -1,0 +1,176 @@
+//! What must be installed on the machine before anything can be built, walked or tested.
+
+use std::io::IsTerminal;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{is_on_path, output_of, run_shown, succeeds};
+
+/// What the machine is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Compile the console and open it on a display.
+    Build,
+    /// Open the console without a display and drive it.
+    Walk,
+    /// Run every check.
+    Test,
+}
+
+/// Debian's packages per purpose; each purpose needs those before it too.
+const DEBIAN: [(Purpose, &[&str]); 3] = [
+    (Purpose::Build, &["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"]),
+    (Purpose::Walk, &["webkit2gtk-driver", "xauth", "xvfb"]),
+    (Purpose::Test, &["dbus", "gnome-keyring", "postgresql", "procps", "python3-venv"]),
+];
+
+/// Something must be installed, and nobody is there to be asked.
+#[derive(Debug)]
+pub struct NotInstalled(String);
+
+impl std::error::Error for NotInstalled {}
+
+impl std::fmt::Display for NotInstalled {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Installs what is missing for `purpose`, telling first.
+///
+/// Root installs at once; others are asked; without a terminal the one command is the error, and nothing is done.
+pub fn ensure(purpose: Purpose) -> Result<()> {
+    if !is_on_path("npm") {
+        let how = if is_on_path("brew") { "brew install node" } else { "see https://nodejs.org" };
+        return Err(
+            NotInstalled(format!("Node.js 20.19 or newer is missing: {how}, then run this again")).into()
+        );
+    }
+    match std::env::consts::OS {
+        "linux" if is_on_path("dpkg-query") => ensure_debian(purpose),
+        "linux" => ensure_other_linux(purpose),
+        "macos" => ensure_macos(),
+        // Windows brings WebView2; the compiler's own message names what it lacks.
+        _ => Ok(()),
+    }
+}
+
+fn ensure_debian(purpose: Purpose) -> Result<()> {
+    let missing = missing_of(&wanted(purpose))?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
+    println!("Missing system packages: {}", missing.join(", "));
+    if is_root()? {
+        println!("Installing them now.");
+        return apt(&[], &missing);
+    }
+    let command = format!("sudo sh -c 'apt-get update && {install}'");
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            NotInstalled(format!("Nothing was installed. Run this, then start again:\n{command}")).into()
+        );
+    }
+    println!("They can be installed with:\n{command}\nInstall them now? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if !answer.trim().to_lowercase().starts_with('y') {
+        return Err(NotInstalled(
+            "Nothing was installed; run the command above, then start again".to_owned(),
+        )
+        .into());
+    }
+    apt(&["sudo"], &missing)
+}
+
+fn wanted(purpose: Purpose) -> Vec<&'static str> {
+    DEBIAN
+        .iter()
+        .filter(|(needed_for, _)| *needed_for <= purpose)
+        .flat_map(|(_, names)| *names)
+        .copied()
+        .collect()
+}
+
+fn missing_of(names: &[&'static str]) -> Result<Vec<&'static str>> {
+    let mut command = Command::new("dpkg-query");
+    command.args(["-W", "-f", "${Package} ${db:Status-Status}\\n"]).args(names);
+    // It fails when one of the names is unknown; what it says of the others stands all the same.
+    let answer = command.output().context("dpkg-query could not be started")?;
+    let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+    Ok(not_installed(names, &text))
+}
+
+fn not_installed(names: &[&'static str], answer: &str) -> Vec<&'static str> {
+    let installed: Vec<&str> = answer.lines().filter_map(|line| line.strip_suffix(" installed")).collect();
+    names.iter().copied().filter(|name| !installed.contains(name)).collect()
+}
+
+fn apt(before: &[&str], packages: &[&str]) -> Result<()> {
+    let run = |words: &[&str]| {
+        let mut all =
+            before.iter().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"].iter()).chain(words);
+        let mut command = Command::new(all.next().copied().unwrap_or_default());
+        run_shown(command.args(all))
+    };
+    run(&["update", "-q"])?;
+    run(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+}
+
+fn is_root() -> Result<bool> {
+    Ok(output_of(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// On other distributions the names differ: say what is needed, and let the person install it.
+fn ensure_other_linux(purpose: Purpose) -> Result<()> {
+    let mut missing = Vec::new();
+    if !succeeds(Command::new("pkg-config").args(["--exists", "webkit2gtk-4.1"])) {
+        missing.push("pkg-config and the development files of WebKitGTK 4.1 (Debian: libwebkit2gtk-4.1-dev)");
+    }
+    let programs = [
+        (Purpose::Walk, "Xvfb", "Xvfb (Debian: xvfb)"),
+        (Purpose::Walk, "WebKitWebDriver", "WebKitWebDriver (Debian: webkit2gtk-driver)"),
+        (Purpose::Test, "gnome-keyring-daemon", "gnome-keyring"),
+        (Purpose::Test, "dbus-run-session", "dbus"),
+        (Purpose::Test, "python3", "Python 3 with its module venv"),
+    ];
+    let absent =
+        programs.iter().filter(|(for_what, program, _)| *for_what <= purpose && !is_on_path(program));
+    missing.extend(absent.map(|(_, _, name)| *name));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join("; ");
+    Err(NotInstalled(format!(
+        "Install these with your distribution's package manager, then start again: {list}"
+    ))
+    .into())
+}
+
+fn ensure_macos() -> Result<()> {
+    if !succeeds(Command::new("xcode-select").arg("-p")) {
+        bail!(NotInstalled(
+            "The compiler is missing: run `xcode-select --install`, then start again".to_owned()
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_was_removed_or_never_known_is_missing() {
+        let answer = "xvfb installed\nxauth config-files\n";
+        assert_eq!(not_installed(&["xvfb", "xauth", "postgresql"], answer), ["xauth", "postgresql"]);
+    }
+
+    #[test]
+    fn each_purpose_needs_what_the_purposes_before_it_need() {
+        assert!(wanted(Purpose::Test).contains(&"libwebkit2gtk-4.1-dev"));
+        assert!(!wanted(Purpose::Build).contains(&"xvfb"));
+    }
+}
