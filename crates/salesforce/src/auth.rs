@@ -11,10 +11,11 @@ mod page;
 use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
-    StandardRevocableToken, StandardTokenResponse, TokenUrl,
+    AsyncHttpClient, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse, TokenUrl,
     basic::{
         BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
     },
@@ -121,6 +122,11 @@ impl LoginHost {
         &self.policy.login_url
     }
 
+    /// The HTTP client, to be shared with the org's [`Client`](crate::Client).
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     /// The app as which we sign in.
     pub fn app(&self) -> &App {
         &self.app
@@ -145,14 +151,19 @@ impl LoginHost {
     }
 
     /// Trades the browser's code for tokens. A code counts once: a lost answer means signing in again.
-    pub async fn exchange_code(&self, authorization: &Authorization, code: &str) -> Result<Grant, Error> {
+    pub async fn exchange_code(
+        &self,
+        authorization: &Authorization,
+        code: &SecretString,
+    ) -> Result<Grant, Error> {
         let client =
             self.client()?.set_redirect_uri(RedirectUrl::from_url(authorization.redirect_url.clone()));
         let verifier = PkceCodeVerifier::new(authorization.verifier.expose_secret().to_owned());
-        let request =
-            client.exchange_code(AuthorizationCode::new(code.to_owned())).set_pkce_verifier(verifier);
-        let http = |request| self.call_token_endpoint(request, "sign-in", Patience::ConnectOnly);
-        let answer = request.request_async(&http).await.map_err(|error| token_error("sign-in", error))?;
+        let request = client
+            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+            .set_pkce_verifier(verifier);
+        let endpoint = self.token_endpoint("sign-in", Patience::ConnectOnly);
+        let answer = request.request_async(&endpoint).await.map_err(|error| token_error("sign-in", error))?;
         Grant::from_answer(&answer, &self.policy)
     }
 
@@ -164,10 +175,10 @@ impl LoginHost {
     pub async fn refresh(&self, refresh_token: &SecretString) -> Result<Grant, Error> {
         let client = self.client()?;
         let refresh_token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-        let http = |request| self.call_token_endpoint(request, "token refresh", Patience::ConnectOnly);
+        let endpoint = self.token_endpoint("token refresh", Patience::ConnectOnly);
         let answer = client
             .exchange_refresh_token(&refresh_token)
-            .request_async(&http)
+            .request_async(&endpoint)
             .await
             .map_err(|error| token_error("token refresh", error))?;
         Grant::from_answer(&answer, &self.policy)
@@ -187,7 +198,7 @@ impl LoginHost {
             ("assertion", assertion.expose_secret()),
         ];
         let request = self.form_request("/services/oauth2/token", &form)?;
-        let response = self.call_token_endpoint(request, "sign-in", Patience::Transient).await?;
+        let response = self.token_endpoint("sign-in", Patience::Transient).call(request).await?;
         let answer = serde_json::from_slice(response.body()).map_err(|_| unreadable_token("sign-in"))?;
         Grant::from_answer(&answer, &self.policy)
     }
@@ -200,10 +211,10 @@ impl LoginHost {
             });
         }
         let client = self.client()?;
-        let http = |request| self.call_token_endpoint(request, "sign-in", Patience::Transient);
+        let endpoint = self.token_endpoint("sign-in", Patience::Transient);
         let answer = client
             .exchange_client_credentials()
-            .request_async(&http)
+            .request_async(&endpoint)
             .await
             .map_err(|error| token_error("sign-in", error))?;
         Grant::from_answer(&answer, &self.policy)
@@ -252,20 +263,8 @@ impl LoginHost {
         Ok(request)
     }
 
-    /// Calls the token endpoint and lets only JSON answers through.
-    async fn call_token_endpoint(
-        &self,
-        request: HttpRequest,
-        operation: &'static str,
-        patience: Patience,
-    ) -> Result<HttpResponse, Error> {
-        let response = self.call(operation, request, patience).await?;
-        let is_json = response
-            .headers()
-            .get(reqwest::header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_none_or(|value| value.to_ascii_lowercase().starts_with("application/json"));
-        if is_json { Ok(response) } else { Err(self.not_salesforce("a web page instead of a token")) }
+    fn token_endpoint(&self, operation: &'static str, patience: Patience) -> TokenEndpoint {
+        TokenEndpoint { host: self.clone(), operation, patience }
     }
 
     async fn call(
@@ -323,6 +322,34 @@ impl LoginHost {
             host: self.login_url().host_str().unwrap_or_default().to_owned(),
             found: found.to_owned(),
         }
+    }
+}
+
+/// The token endpoint as `oauth2` calls it: only JSON answers pass, errors are ours.
+struct TokenEndpoint {
+    host: LoginHost,
+    operation: &'static str,
+    patience: Patience,
+}
+
+impl<'a> AsyncHttpClient<'a> for TokenEndpoint {
+    type Error = Error;
+    type Future = BoxFuture<'a, Result<HttpResponse, Error>>;
+
+    fn call(&'a self, request: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let response = self.host.call(self.operation, request, self.patience).await?;
+            let is_json = response
+                .headers()
+                .get(reqwest::header::CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .is_none_or(|value| value.to_ascii_lowercase().starts_with("application/json"));
+            if is_json {
+                Ok(response)
+            } else {
+                Err(self.host.not_salesforce("a web page instead of a token"))
+            }
+        })
     }
 }
 

@@ -28,6 +28,9 @@ use crate::{
 /// Error bodies are read up to here; a gateway may send a whole page.
 const ERROR_BODY_LIMIT: usize = 64 * 1024;
 
+/// Renewals per call. The first may bring a token that another program left behind, and that has expired as well.
+const MAX_RENEWALS: u32 = 2;
+
 /// What a [`Client`] is built with.
 #[derive(Clone, Default)]
 pub struct ClientOptions {
@@ -174,8 +177,8 @@ impl Client {
     }
 
     /// The version in every path.
-    pub fn api_version(&self) -> &ApiVersion {
-        &self.api_version
+    pub fn api_version(&self) -> ApiVersion {
+        self.api_version
     }
 
     /// The purpose under which this client's calls are counted.
@@ -198,6 +201,11 @@ impl Client {
         self.shared.calls.get(&purpose).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
+    /// All calls made since this client and its clones exist.
+    pub fn calls_in_all(&self) -> u64 {
+        self.shared.calls.values().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// The token in use now; signs in where that needs no person.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.shared.tokens.current().await
@@ -212,18 +220,18 @@ impl Client {
         self.send(Call::get(operation, path)).await
     }
 
-    /// Sends one call: signed, counted, tried again where that can help, an expired session renewed once.
+    /// Sends one call: signed, counted, tried again where that can help, an expired session renewed.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Answer, Error> {
         let mut attempt = 1;
-        let mut renewed = false;
+        let mut renewals = 0;
         loop {
             let token = self.shared.tokens.current().await?;
             let error = match self.send_once(&call, &token).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::SessionExpired) if renewed => return Err(Error::Unauthorized),
+                Err(Failure::SessionExpired) if renewals == MAX_RENEWALS => return Err(Error::Unauthorized),
                 Err(Failure::SessionExpired) => {
                     self.shared.tokens.refresh(&token).await?;
-                    renewed = true;
+                    renewals += 1;
                     continue;
                 }
                 Err(Failure::Error(error)) => error,

@@ -6,7 +6,12 @@
 //! Numbers: 1xxx sign-in, 2xxx objects and fields, 3xxx database, 4xxx jobs, 5xxx configuration, 6xxx keychain,
 //! 9xxx faults of our own. One file per source of errors: each error type says here which problem it is.
 
+mod keychain;
+mod salesforce;
+
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::salesforce::refused;
 
 /// Who can mend a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
