@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::process::run_shown;
 use crate::workspace::{Workspace, is_fresh};
 
 /// The steps that bring the pages up to date; empty when they are.
@@ -20,6 +21,14 @@ pub fn pages_steps(workspace: &Workspace) -> Result<Vec<Command>> {
         steps.push(workspace.npm(&["run", "build"]));
     }
     Ok(steps)
+}
+
+/// Brings the pages up to date, with our own terminal.
+pub fn build_pages(workspace: &Workspace) -> Result<()> {
+    for mut step in pages_steps(workspace)? {
+        run_shown(&mut step)?;
+    }
+    pages_are_built(workspace)
 }
 
 /// Remembers what was installed; call it when the steps have succeeded.

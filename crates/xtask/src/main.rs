@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a developer's tool: its output is its product")]
 
+mod bindings;
 mod console;
 mod display;
 mod keychain;
@@ -39,6 +40,8 @@ enum Command {
     Run(run::Args),
     /// Runs every check, stage by stage, and stops at the first that fails
     Test(test::Args),
+    /// Writes the TypeScript of the window's commands anew from the Rust types
+    Bindings(bindings::Args),
     /// Writes `.sqlx` anew from the queries and a fresh database
     Prepare(prepare::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bindings(args) => bindings::run(&args),
         Command::Prepare(args) => prepare::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -33,10 +33,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Brings pages and programs up to date. One invocation of cargo builds both programs, so that they share one set
 /// of features and nothing is compiled twice.
 fn build(workspace: &Workspace) -> Result<()> {
-    for mut step in console::pages_steps(workspace)? {
-        run_shown(&mut step)?;
-    }
-    console::pages_are_built(workspace)?;
+    console::build_pages(workspace)?;
     run_shown(&mut workspace.cargo(&["build", "--workspace", "--bins"]))
 }
 

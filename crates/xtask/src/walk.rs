@@ -66,38 +66,51 @@ fn code(is_good: bool) -> ExitCode {
 
 /// From the first page to the counts.
 fn go(window: &Window<'_>, steps: &mut Steps) -> Result<()> {
-    window.click("[data-testid='look-around']", steps.left())?;
+    window.click(&of("look-around"), steps.left())?;
     steps.tell("the wizard offered \"Look around with a demo org\", and it was taken");
-    window.wait_for("[data-testid='page-title']", steps.left())?;
-    steps.tell(&format!("signed in: {}", one_line(&window.text("[data-testid='status-environment']")?)));
-    window.click("[data-testid='nav-backfill']", steps.left())?;
-    window.click("[data-testid='backfill-start']", steps.left())?;
-    steps.tell("a backfill of every object was started");
+    let start = format!("{}:not([aria-disabled='true'])", of("wizard-start"));
+    window.wait_for(&start, steps.left())?;
+    steps.tell(&format!("the plan: {}", one_line(&window.text(&of("first-plan"))?)));
+    window.click(&start, steps.left())?;
+    window.click(&of("nav-overview"), steps.left())?;
+    steps.tell("the backfill of every object was started");
     for object in OBJECTS {
-        window.wait_for(&format!("[data-testid='job-{object}'][data-state='done']"), steps.left())?;
+        let row = of(&format!("ledger-{object}"));
+        let loaded = format!("{row}[data-health='loaded'], {row}[data-health='countsAgree']");
+        window.wait_for(&loaded, steps.left())?;
     }
-    steps.tell("the backfill ended");
-    window.click("[data-testid='nav-verify']", steps.left())?;
+    steps.tell(&format!("all is loaded: {}", one_line(&window.text(&of("statement"))?)));
+    window.click(&of("nav-verify"), steps.left())?;
+    window
+        .click(&format!("{}:not([aria-disabled='true']):not([aria-busy])", of("count-now")), steps.left())?;
     for object in OBJECTS {
-        window.wait_for(&format!("[data-testid='count-{object}'][data-verdict='equal']"), steps.left())?;
-        let count = |side: &str| {
-            window.text(&format!("[data-testid='{side}-{object}']")).map(|text| first_word(&text))
-        };
-        let (salesforce, shadow, rejected) = (count("salesforce")?, count("shadow")?, count("rejected")?);
-        let unexplained = count("unexplained")?;
-        steps.tell(&format!(
-            "{object}: Salesforce {salesforce}, shadow {shadow}, rejected {rejected}, unexplained {unexplained}"
-        ));
-        ensure!(
-            unexplained == "0",
-            "{unexplained} records of {object} are neither in the shadow nor rejected"
-        );
+        tell_counts(window, steps, object)?;
     }
     Ok(())
 }
 
-fn first_word(text: &str) -> String {
-    text.split_whitespace().next().unwrap_or("0").to_owned()
+fn tell_counts(window: &Window<'_>, steps: &mut Steps, object: &str) -> Result<()> {
+    window.wait_for(&format!("{}[data-verdict='equal']", of(&format!("count-{object}"))), steps.left())?;
+    let count = |side: &str| window.text(&of(&format!("{side}-{object}"))).map(|text| number(&text));
+    let (salesforce, shadow, rejected) = (count("salesforce")?, count("shadow")?, count("rejected")?);
+    let unexplained = salesforce - shadow - rejected;
+    steps.tell(&format!(
+        "{object}: Salesforce {salesforce}, shadow {shadow}, rejected {rejected}, unexplained {unexplained}"
+    ));
+    ensure!(unexplained == 0, "{unexplained} records of {object} are neither in the shadow nor rejected");
+    Ok(())
+}
+
+/// The element with this test id.
+fn of(name: &str) -> String {
+    format!("[data-testid='{name}']")
+}
+
+/// The number in the first line of a cell, whatever separates its thousands.
+fn number(cell: &str) -> i64 {
+    let digits: String =
+        cell.lines().next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
 }
 
 fn one_line(text: &str) -> String {
@@ -174,4 +187,16 @@ impl Place {
 
 fn first_line(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()?.lines().next().map(|line| line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_read_from_its_cell_without_its_time_and_separators() {
+        assert_eq!(number("13,034\nat 07:12:33"), 13_034);
+        assert_eq!(number("+ 3\nsee why"), 3);
+        assert_eq!(number("1\u{202f}000"), 1000);
+    }
 }
