@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Error;
 use super::account::Account;
+use super::endpoint::short_hash;
 
 /// Names a folder with `bin`, `lib` and `share`, before all other places.
 const VARIABLE: &str = "SHADOW_SYNC_POSTGRES_DIR";
@@ -155,7 +156,7 @@ fn make_link(source: &Path, target: &Path) -> Result<(), Error> {
 
 /// Copies the programs into the data folder, unless this very version is there already.
 fn copy_once(found: &Path, data_dir: &Path, account: &Account) -> Result<PathBuf, Error> {
-    let stamp = stamp(&program(found, "postgres"))?;
+    let stamp = stamp(found)?;
     let copy = data_dir.join(format!("binaries-{stamp}"));
     if program(&copy, "postgres").is_file() {
         return Ok(copy);
@@ -171,11 +172,26 @@ fn copy_once(found: &Path, data_dir: &Path, account: &Account) -> Result<PathBuf
     Ok(copy)
 }
 
-/// Tells one version of the programs from another: size and time of the server.
-fn stamp(path: &Path) -> Result<String, Error> {
-    let found = path.metadata().map_err(Error::file(path, "read"))?;
-    let changed = found.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    Ok(format!("{:x}-{:x}", found.len(), changed.unwrap_or_default().as_secs()))
+/// Tells one version of the programs from another: the names and lengths of all files. Their times do not, because
+/// npm sets them all alike.
+fn stamp(folder: &Path) -> Result<String, Error> {
+    let mut files = Vec::new();
+    list_files(folder, &mut files)?;
+    files.sort_unstable();
+    Ok(format!("{:08x}", short_hash(files.join("\n").as_bytes())))
+}
+
+fn list_files(folder: &Path, files: &mut Vec<String>) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(Error::file(folder, "read"))? {
+        let path = entry.map_err(Error::file(folder, "read"))?.path();
+        let found = path.symlink_metadata().map_err(Error::file(&path, "read"))?;
+        if found.is_dir() {
+            list_files(&path, files)?;
+        } else if found.is_file() {
+            files.push(format!("{} {}", path.display(), found.len()));
+        }
+    }
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path, account: &Account) -> Result<(), Error> {

@@ -115,7 +115,7 @@ fn fits(folder: &Path) -> bool {
 }
 
 /// FNV-1a: the same in every version of this program, which the standard hasher does not promise.
-fn short_hash(bytes: &[u8]) -> u32 {
+pub(super) fn short_hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
