@@ -1,0 +1,10 @@
+//! What the window may call: one file per noun, each command one use case of the engine.
+
+pub mod audit;
+pub mod backfills;
+pub mod counts;
+pub mod environments;
+pub mod preflight;
+pub mod rejects;
+pub mod sign_in;
+pub mod status;
