@@ -4,7 +4,9 @@
 
 pub mod describe;
 pub mod ids;
+pub mod lifecycle;
 pub mod mapping;
+pub mod plan;
 pub mod prepare;
 pub mod reason;
 pub mod rows;
@@ -13,6 +15,7 @@ pub mod version;
 
 pub use describe::{FieldInfo, FieldType, ObjectInfo};
 pub use ids::{JobId, ObjectName, OrgId, RecordId, UserId};
+pub use lifecycle::ObjectState;
 pub use mapping::{Finding, Mapping, OrgFacts, ResolvedMapping, Unmappable, resolve};
 pub use prepare::{PreparedChunk, PreparedRecord, UnreadableChunk, prepare};
 pub use reason::Reason;

@@ -1,0 +1,532 @@
+//! Jobs: one backfill each, with its pages, its numbers, and what a person asked of it.
+
+use chrono::{DateTime, Utc};
+use shadow::{JobId, ObjectName, ReadMark};
+use sqlx::PgTransaction;
+
+use crate::error::{Error, corrupt};
+use crate::leases::{self, LeaseKey};
+use crate::session::Store;
+
+mod progress;
+
+pub use progress::{JobPage, PageEnd, PageProgress, page_started, pages};
+pub(crate) use progress::{Tally, merged};
+
+/// Writes an enum of stable words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// The stable word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// Reads the stable word.
+            pub fn parse(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// What a job loads.
+    JobKind {
+        /// Every record of the object; ends with the id comparison.
+        Backfill = "backfill",
+        /// The records that meet a condition; makes nothing ready and compares no ids.
+        Partial = "partial",
+    }
+}
+
+words! {
+    /// Where a job stands. A running job whose lease nobody holds was interrupted.
+    JobState {
+        /// Waits for its turn.
+        Pending = "pending",
+        /// Runs, or was interrupted.
+        Running = "running",
+        /// Waits for a person.
+        Paused = "paused",
+        /// Stopped by a person, for good.
+        Cancelled = "cancelled",
+        /// Ended with every record accounted for.
+        Done = "done",
+        /// Ended with a problem; can be resumed while Salesforce keeps the results.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// What a person asked of a job. The runner sees it with the next chunk, or when it polls.
+    Requested {
+        /// To go on.
+        Run = "run",
+        /// To stop, and to be resumed later.
+        Pause = "pause",
+        /// To stop for good.
+        Cancel = "cancel",
+    }
+}
+
+words! {
+    /// What a running job does.
+    JobStage {
+        /// Reads the object's fields.
+        Describing = "describing",
+        /// Salesforce prepares the results.
+        Preparing = "preparing",
+        /// Reads ids and stamps, to fetch only what differs.
+        ComparingStamps = "comparing-stamps",
+        /// Downloads and merges pages.
+        Loading = "loading",
+        /// Fetches records by id.
+        Fetching = "fetching",
+        /// Looks for rows that Salesforce no longer has.
+        ComparingIds = "comparing-ids",
+        /// Counts both sides.
+        Counting = "counting",
+        /// Nothing.
+        Ended = "ended",
+    }
+}
+
+/// A job that is to be created.
+#[derive(Debug, Clone)]
+pub struct NewJob<'a> {
+    /// The object.
+    pub object: &'a ObjectName,
+    /// A condition in SOQL: then the job is [`JobKind::Partial`].
+    pub condition: Option<&'a str>,
+    /// Who starts it.
+    pub started_by: &'a str,
+}
+
+/// What happened to the records of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// Records merged, over all pages.
+    pub read: i64,
+    /// New in the shadow.
+    pub inserted: i64,
+    /// Newer than the shadow's.
+    pub updated: i64,
+    /// Changed in their stamp alone.
+    pub stamped: i64,
+    /// Known already.
+    pub equal: i64,
+    /// The shadow had a newer state.
+    pub older: i64,
+    /// Cannot be stored.
+    pub rejected: i64,
+    /// Rejected records of this or another object that entered because their cause went away.
+    pub entered: i64,
+    /// Left the shadow because Salesforce no longer has them.
+    pub removed: i64,
+    /// NUL characters left out of texts.
+    pub stripped_nuls: i64,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// The object.
+    pub object: ObjectName,
+    /// What it loads.
+    pub kind: JobKind,
+    /// The condition of a partial one, in SOQL.
+    pub condition: Option<String>,
+    /// Where it stands.
+    pub state: JobState,
+    /// What a person asked of it.
+    pub requested: Requested,
+    /// What it does.
+    pub stage: JobStage,
+    /// Who started it.
+    pub started_by: String,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it first ran.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Time spent running in milliseconds, over all its runs.
+    pub took_ms: i64,
+    /// The Bulk job, once there is one.
+    pub bulk: Option<BulkJob>,
+    /// Salesforce's time when the Bulk job was complete.
+    pub read_end: Option<DateTime<Utc>>,
+    /// Records in Salesforce: counted before the start, then as announced by the Bulk job.
+    pub records_total: Option<i64>,
+    /// What happened to the records so far.
+    pub counts: JobCounts,
+    /// API calls so far.
+    pub api_calls: i64,
+    /// Removals that wait for a person's consent.
+    pub removals_waiting: i32,
+    /// Whether that consent was given.
+    pub removals_consent: bool,
+    /// Why it failed, in the engine's words.
+    pub problem: Option<serde_json::Value>,
+}
+
+/// The Bulk job whose results a job reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkJob {
+    /// Salesforce's id.
+    pub id: String,
+    /// The API version that created it, which must read it too.
+    pub api_version: String,
+    /// Its query.
+    pub soql: String,
+    /// The shape of the mapping that the query was made of; another shape cannot resume it.
+    pub shape: String,
+    /// Whether it reads only ids and stamps.
+    pub stamps_only: bool,
+    /// Taken before it was created.
+    pub mark: ReadMark,
+}
+
+/// Creates a job, which waits for its turn.
+///
+/// - **Errors:** [`Error::JobOpen`] if the object has one that is not ended.
+pub async fn create(store: &Store, new: NewJob<'_>) -> Result<Job, Error> {
+    let kind = if new.condition.is_some() { JobKind::Partial } else { JobKind::Backfill };
+    let id = sqlx::query_scalar!(
+        "insert into shadow_sync.jobs (object, kind, condition, started_by) values ($1, $2, $3, $4)
+         on conflict (object) where state in ('pending', 'running', 'paused') do nothing
+         returning id",
+        new.object.as_str(),
+        kind.as_str(),
+        new.condition,
+        new.started_by,
+    )
+    .fetch_optional(store.pool())
+    .await?
+    .ok_or_else(|| Error::JobOpen(new.object.clone()))?;
+    get(store, JobId(id)).await
+}
+
+/// One job.
+pub async fn get(store: &Store, id: JobId) -> Result<Job, Error> {
+    let found = select(store, Some(id), None, false, 1).await?.pop();
+    found.ok_or_else(|| Error::UnknownJob(id.to_string()))
+}
+
+/// Jobs, newest first, of one object if given.
+pub async fn list(store: &Store, object: Option<&ObjectName>, limit: i64) -> Result<Vec<Job>, Error> {
+    select(store, None, object, false, limit).await
+}
+
+/// Jobs that are not ended, newest first.
+pub async fn open(store: &Store) -> Result<Vec<Job>, Error> {
+    select(store, None, None, true, 1000).await
+}
+
+async fn select(
+    store: &Store, id: Option<JobId>, object: Option<&ObjectName>, only_open: bool, limit: i64,
+) -> Result<Vec<Job>, Error> {
+    let rows = sqlx::query_as!(
+        JobRow,
+        r#"select id, object, kind, condition, state, requested, stage, started_by, created_at, started_at, ended_at,
+                  took_ms + coalesce((extract(epoch from clock_timestamp() - run_since) * 1000)::bigint, 0)
+                      as "took_ms!",
+                  bulk_job_id, api_version, soql, shape, stamps_only, as_of, read_no, read_end, records_total,
+                  records_read, records_inserted, records_updated, records_stamped, records_equal, records_older,
+                  records_rejected, records_entered, records_removed, stripped_nuls, api_calls,
+                  removals_waiting, removals_consent, problem
+             from shadow_sync.jobs
+            where ($1::int is null or id = $1)
+              and ($2::text is null or object = $2)
+              and (not $3 or state in ('pending', 'running', 'paused'))
+            order by id desc
+            limit $4"#,
+        id.map(|id| id.0),
+        object.map(ObjectName::as_str),
+        only_open,
+        limit,
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.into_iter().map(JobRow::read).collect()
+}
+
+/// A job as its row has it.
+struct JobRow {
+    id: i32,
+    object: String,
+    kind: String,
+    condition: Option<String>,
+    state: String,
+    requested: String,
+    stage: String,
+    started_by: String,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    took_ms: i64,
+    bulk_job_id: Option<String>,
+    api_version: Option<String>,
+    soql: Option<String>,
+    shape: Option<String>,
+    stamps_only: bool,
+    as_of: Option<i64>,
+    read_no: Option<i64>,
+    read_end: Option<DateTime<Utc>>,
+    records_total: Option<i64>,
+    records_read: i64,
+    records_inserted: i64,
+    records_updated: i64,
+    records_stamped: i64,
+    records_equal: i64,
+    records_older: i64,
+    records_rejected: i64,
+    records_entered: i64,
+    records_removed: i64,
+    stripped_nuls: i64,
+    api_calls: i64,
+    removals_waiting: i32,
+    removals_consent: bool,
+    problem: Option<serde_json::Value>,
+}
+
+impl JobRow {
+    fn read(self) -> Result<Job, Error> {
+        let bulk = match (self.bulk_job_id, self.api_version, self.soql, self.shape, self.as_of, self.read_no) {
+            (Some(id), Some(api_version), Some(soql), Some(shape), Some(as_of), Some(read_no)) => Some(BulkJob {
+                id,
+                api_version,
+                soql,
+                shape,
+                stamps_only: self.stamps_only,
+                mark: ReadMark { as_of, read_no },
+            }),
+            _ => None,
+        };
+        Ok(Job {
+            id: JobId(self.id),
+            object: ObjectName::parse(&self.object).map_err(|_| corrupt("object", &self.object))?,
+            kind: JobKind::parse(&self.kind).ok_or_else(|| corrupt("job kind", &self.kind))?,
+            condition: self.condition,
+            state: JobState::parse(&self.state).ok_or_else(|| corrupt("job state", &self.state))?,
+            requested: Requested::parse(&self.requested).ok_or_else(|| corrupt("request", &self.requested))?,
+            stage: JobStage::parse(&self.stage).ok_or_else(|| corrupt("job stage", &self.stage))?,
+            started_by: self.started_by,
+            created_at: self.created_at,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            took_ms: self.took_ms,
+            bulk,
+            read_end: self.read_end,
+            records_total: self.records_total,
+            counts: JobCounts {
+                read: self.records_read,
+                inserted: self.records_inserted,
+                updated: self.records_updated,
+                stamped: self.records_stamped,
+                equal: self.records_equal,
+                older: self.records_older,
+                rejected: self.records_rejected,
+                entered: self.records_entered,
+                removed: self.records_removed,
+                stripped_nuls: self.stripped_nuls,
+            },
+            api_calls: self.api_calls,
+            removals_waiting: self.removals_waiting,
+            removals_consent: self.removals_consent,
+            problem: self.problem,
+        })
+    }
+}
+
+/// Asks something of a job; returns the job as it is then. A job that does not run obeys at once.
+pub async fn request(store: &Store, id: JobId, requested: Requested) -> Result<Job, Error> {
+    sqlx::query!(
+        "update shadow_sync.jobs
+            set requested = $2,
+                state = case
+                    when $2 = 'cancel' and state in ('pending', 'paused', 'failed') then 'cancelled'
+                    when $2 = 'pause' and state = 'pending' then 'paused'
+                    when $2 = 'run' and state in ('paused', 'failed') then 'pending'
+                    else state end,
+                ended_at = case
+                    when $2 = 'cancel' and state in ('pending', 'paused', 'failed') then now()
+                    when $2 = 'run' and state = 'failed' then null
+                    else ended_at end,
+                problem = case when $2 = 'run' then null else problem end
+          where id = $1 and state not in ('done', 'cancelled')",
+        id.0,
+        requested.as_str(),
+    )
+    .execute(store.pool())
+    .await
+    .map_err(|error| open_job(error, id))?;
+    get(store, id).await
+}
+
+/// A failed job cannot be opened again while another of its object is open.
+fn open_job(error: sqlx::Error, id: JobId) -> Error {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => {
+            Error::Contention { state: format!("job {id}: its object has another open job") }
+        }
+        _ => error.into(),
+    }
+}
+
+/// Runs `work` in a transaction that holds the lease and the job's row.
+async fn held<'a>(
+    store: &Store, lease: &LeaseKey, id: JobId,
+) -> Result<(PgTransaction<'a>, Requested), Error> {
+    let mut tx = store.begin().await?;
+    leases::check(&mut tx, lease).await?;
+    let requested = lock(&mut tx, id).await?;
+    Ok((tx, requested))
+}
+
+/// Locks a job's row; returns what a person asked of it.
+pub(crate) async fn lock(tx: &mut PgTransaction<'_>, id: JobId) -> Result<Requested, Error> {
+    let requested = sqlx::query_scalar!("select requested from shadow_sync.jobs where id = $1 for update", id.0)
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or_else(|| Error::UnknownJob(id.to_string()))?;
+    Requested::parse(&requested).ok_or_else(|| corrupt("request", requested))
+}
+
+/// What a person asked of a job, checked together with the lease.
+pub async fn poll(store: &Store, lease: &LeaseKey, id: JobId) -> Result<Requested, Error> {
+    let (tx, requested) = held(store, lease, id).await?;
+    tx.commit().await?;
+    Ok(requested)
+}
+
+/// Notes that this process runs the job now.
+pub async fn started(store: &Store, lease: &LeaseKey, id: JobId) -> Result<(), Error> {
+    let (mut tx, _) = held(store, lease, id).await?;
+    // A run that was interrupted ended when its last lease ran out, or before: its time is not known and not added.
+    sqlx::query!(
+        "update shadow_sync.jobs
+            set state = 'running', started_at = coalesce(started_at, now()), ended_at = null, problem = null,
+                run_since = now()
+          where id = $1",
+        id.0,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes what the job does now.
+pub async fn set_stage(store: &Store, lease: &LeaseKey, id: JobId, stage: JobStage) -> Result<Requested, Error> {
+    let (mut tx, requested) = held(store, lease, id).await?;
+    sqlx::query!("update shadow_sync.jobs set stage = $2 where id = $1", id.0, stage.as_str())
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(requested)
+}
+
+/// Notes how many records there are, and adds API calls.
+pub async fn set_numbers(
+    store: &Store, lease: &LeaseKey, id: JobId, records_total: Option<i64>, api_calls: i64,
+) -> Result<(), Error> {
+    let (mut tx, _) = held(store, lease, id).await?;
+    sqlx::query!(
+        "update shadow_sync.jobs
+            set records_total = coalesce($2, records_total), api_calls = api_calls + $3
+          where id = $1",
+        id.0,
+        records_total,
+        api_calls,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes the Bulk job whose results are read from now on, and forgets pages of an earlier one.
+pub async fn set_bulk(store: &Store, lease: &LeaseKey, id: JobId, bulk: &BulkJob) -> Result<(), Error> {
+    let (mut tx, _) = held(store, lease, id).await?;
+    for forget in [
+        sqlx::query!("delete from shadow_sync.job_pages where job_id = $1", id.0),
+        sqlx::query!("delete from shadow_sync.job_seen where job_id = $1", id.0),
+        sqlx::query!("delete from shadow_sync.job_fetch where job_id = $1", id.0),
+        sqlx::query!("delete from shadow_sync.job_removals where job_id = $1", id.0),
+    ] {
+        forget.execute(&mut *tx).await?;
+    }
+    sqlx::query!(
+        "update shadow_sync.jobs
+            set bulk_job_id = $2, api_version = $3, soql = $4, shape = $5, stamps_only = $6, as_of = $7, read_no = $8,
+                read_end = null, records_read = 0, records_inserted = 0, records_updated = 0, records_stamped = 0,
+                records_equal = 0, records_older = 0, records_rejected = 0, records_entered = 0,
+                records_removed = 0, stripped_nuls = 0, removals_waiting = 0, removals_consent = false
+          where id = $1",
+        id.0,
+        bulk.id,
+        bulk.api_version,
+        bulk.soql,
+        bulk.shape,
+        bulk.stamps_only,
+        bulk.mark.as_of,
+        bulk.mark.read_no,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes that the Bulk job is complete: when, in Salesforce's time, and how many records it announces.
+pub async fn set_complete(
+    store: &Store, lease: &LeaseKey, id: JobId, read_end: DateTime<Utc>, records: Option<i64>,
+) -> Result<(), Error> {
+    let (mut tx, _) = held(store, lease, id).await?;
+    sqlx::query!(
+        "update shadow_sync.jobs set read_end = $2, records_total = coalesce($3, records_total) where id = $1",
+        id.0,
+        read_end,
+        records,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Ends a run of a job.
+///
+/// - `state`: [`JobState::Paused`], [`JobState::Cancelled`], [`JobState::Done`] or [`JobState::Failed`].
+/// - `problem`: why it failed, in the engine's words.
+pub async fn finish(
+    store: &Store, lease: &LeaseKey, id: JobId, state: JobState, problem: Option<&serde_json::Value>,
+) -> Result<(), Error> {
+    let (mut tx, _) = held(store, lease, id).await?;
+    let ended = matches!(state, JobState::Cancelled | JobState::Done | JobState::Failed);
+    sqlx::query!(
+        "update shadow_sync.jobs
+            set state = $2, problem = $3, run_since = null,
+                took_ms = took_ms + coalesce((extract(epoch from clock_timestamp() - run_since) * 1000)::bigint, 0),
+                ended_at = case when $4 then now() else null end,
+                stage = case when $2 in ('done', 'cancelled') then 'ended' else stage end
+          where id = $1",
+        id.0,
+        state.as_str(),
+        problem,
+        ended,
+    )
+    .execute(&mut *tx)
+    .await?;
+    if state == JobState::Done {
+        // What helped to resume is of no use any more; the job itself stays for its numbers.
+        sqlx::query!("delete from shadow_sync.job_seen where job_id = $1", id.0).execute(&mut *tx).await?;
+        sqlx::query!("delete from shadow_sync.job_fetch where job_id = $1", id.0).execute(&mut *tx).await?;
+        sqlx::query!("delete from shadow_sync.job_removals where job_id = $1", id.0).execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,5 @@
+//! Tables that a mapping shapes: the only place where SQL is rendered at run time.
+
+pub(crate) mod copy;
+pub(crate) mod quote;
+pub(crate) mod shape;
