@@ -179,6 +179,11 @@ impl Session {
         matches!(self.method, Method::Browser)
     }
 
+    /// The login host.
+    pub(crate) fn host(&self) -> &LoginHost {
+        &self.host
+    }
+
     /// The HTTP client for the org.
     pub fn transport(&self) -> &Transport {
         self.host.transport()

@@ -10,7 +10,7 @@ use std::{
 
 use salesforce::{
     ApiVersion, Client, ClientOptions, Error,
-    auth::{Authorization, loopback::Listener},
+    auth::{Authorization, LoginHost, loopback::Listener},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -166,6 +166,29 @@ impl SignIn {
     /// What the org that is signed in to said of itself.
     pub fn facts(&self) -> Option<Arc<OrgFacts>> {
         self.desk().open.as_ref().map(|open| Arc::clone(&open.facts))
+    }
+
+    /// How the keychain is doing.
+    pub fn keychain(&self) -> KeychainState {
+        self.0.session_options.secrets.state().borrow().clone()
+    }
+
+    /// How this environment signs in.
+    pub fn flow(&self) -> SignInFlow {
+        self.desk().open.as_ref().map_or(self.0.environment.sign_in, |open| open.session.flow())
+    }
+
+    /// The login address.
+    pub fn login_url(&self) -> &url::Url {
+        &self.0.environment.login_url
+    }
+
+    /// The login host, to ask whether it answers.
+    pub(crate) fn login_host(&self) -> Answer<LoginHost> {
+        if let Some(open) = &self.desk().open {
+            return Ok(open.session.host().clone());
+        }
+        Ok(self.session(None)?.host().clone())
     }
 
     /// Continues the sign-in that the keychain holds, or signs in where that needs no person. It ends in one of the

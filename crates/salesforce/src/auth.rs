@@ -132,6 +132,24 @@ impl LoginHost {
         &self.app
     }
 
+    /// Whether the login address answers like Salesforce, and Salesforce's time there. Carries no token, costs no call.
+    pub async fn probe(&self) -> Result<DateTime<Utc>, Error> {
+        let url = self.endpoint("/services/data")?;
+        let operation = "login address";
+        let outcome =
+            self.transport.http().get(url).header(reqwest::header::ACCEPT, "application/json").send().await;
+        let response = outcome.map_err(|source| crate::client::transport(operation, source))?;
+        let status = response.status();
+        if is_transient(status.as_u16()) {
+            return Err(Error::Status { operation, status: status.as_u16(), retry_after: None });
+        }
+        let at = crate::client::answered_at(response.headers());
+        let body = response.bytes().await.map_err(|source| crate::client::transport(operation, source))?;
+        let speaks = serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(&body)
+            .is_ok_and(|versions| versions.iter().any(|version| version.contains_key("version")));
+        if speaks { Ok(at) } else { Err(self.not_salesforce(&format!("status {}", status.as_u16()))) }
+    }
+
     /// Prepares a browser sign-in: a fresh state, a fresh PKCE pair (S256, 43 characters) and the address to open.
     pub fn authorize(&self, redirect_url: &Url) -> Result<Authorization, Error> {
         let client = self.client()?.set_redirect_uri(RedirectUrl::from_url(redirect_url.clone()));

@@ -416,7 +416,7 @@ fn date_header(headers: &HeaderMap) -> Option<DateTime<Utc>> {
     clippy::disallowed_methods,
     reason = "the one place where an answer without a Date header needs a time"
 )]
-fn answered_at(headers: &HeaderMap) -> DateTime<Utc> {
+pub(crate) fn answered_at(headers: &HeaderMap) -> DateTime<Utc> {
     date_header(headers).unwrap_or_else(Utc::now)
 }
 
