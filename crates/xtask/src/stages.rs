@@ -80,7 +80,9 @@ impl Stages {
             println!("{}", done.line());
         }
         println!("   in all {:.1} min\n", self.started.elapsed().as_secs_f64() / 60.0);
-        for line in &self.summaries {
+        let (cargo, others): (Vec<_>, Vec<_>) =
+            self.summaries.iter().partition(|line| line.starts_with("test result:"));
+        for line in others.into_iter().chain(cargo) {
             println!("{line}");
         }
         self.done.iter().all(|done| done.passed)
@@ -114,14 +116,16 @@ impl Stage<'_> {
 
     /// Runs a command of this stage; its output goes to the stage's log, a runner's summary also to the screen.
     pub fn command(&mut self, command: &mut Command) -> Result<bool> {
+        // Colours would hide the summaries from us, and are no use in a log.
+        command.env("NO_COLOR", "1").env("CARGO_TERM_COLOR", "never").env_remove("FORCE_COLOR");
         let summaries = &mut *self.summaries;
         let mut target = String::new();
         process::run_logged(command, &mut self.log, |line| {
             if let Some(running) = line.trim_start().strip_prefix("Running ") {
-                running.clone_into(&mut target);
+                target = format!("({running})");
             }
             if is_summary(line) {
-                println!("   {line}   [{target}]");
+                println!("   {} {target}", line.trim());
                 summaries.push(line.trim().to_owned());
             }
         })
