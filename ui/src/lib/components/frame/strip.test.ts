@@ -44,7 +44,10 @@ describe('the strip', () => {
 
   it('promises nothing while one object was never loaded', () => {
     const loaded = object('Product2', { loadedAt: '2026-11-12T14:30:00Z' });
-    expect(stripState([loaded, object('Account', { health: 'notLoaded' })], now).kind).toBe('empty');
+    expect(stripState([loaded, object('Account', { health: 'notLoaded' })], now)).toEqual({
+      kind: 'empty',
+      objects: ['Account'],
+    });
     expect(stripState([loaded, object('Account', { health: 'backfilling' })], now).kind).toBe('loading');
     expect(stripState([], now).kind).toBe('empty');
   });

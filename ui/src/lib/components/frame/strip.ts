@@ -10,7 +10,7 @@ export interface StripMark {
 }
 
 export type StripState =
-  | { kind: 'empty' }
+  | { kind: 'empty'; objects: string[] }
   | { kind: 'loading'; objects: string[] }
   | { kind: 'loaded'; through: number; live: number; object: string };
 
@@ -27,7 +27,9 @@ export function stripState(objects: ObjectStatus[], now: number): StripState {
     at: object.loadedAt ? Date.parse(object.loadedAt) : undefined,
   }));
   if (loads.length === 0 || loads.some((load) => load.at === undefined)) {
-    return loading.length > 0 ? { kind: 'loading', objects: loading } : { kind: 'empty' };
+    if (loading.length > 0) return { kind: 'loading', objects: loading };
+    const missing = loads.filter((load) => load.at === undefined).map((load) => load.object);
+    return { kind: 'empty', objects: missing.length < loads.length ? missing : [] };
   }
   const oldest = loads.reduce((least, load) => ((load.at ?? 0) < (least.at ?? 0) ? load : least));
   const through = oldest.at ?? now;
