@@ -1,0 +1,84 @@
+//! Why a simulated org could not be started or changed.
+
+use std::{io, path::PathBuf};
+
+/// Why a simulated org could not be started or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The port is taken, or not allowed.
+    #[error("the simulated org cannot listen on {address}: {source}; choose another address or port")]
+    Listen {
+        /// Where it was to listen.
+        address: String,
+        /// Why it cannot.
+        #[source]
+        source: io::Error,
+    },
+    /// The control page may change everything, so it never leaves the machine.
+    #[error("the control page must listen on a loopback address, not on {0}")]
+    ControlNotLoopback(std::net::SocketAddr),
+    /// A file of the export or the state file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the export is not what it should be.
+    #[error("{path}, record {record}: {problem}", path = path.display())]
+    Export {
+        /// Which file.
+        path: PathBuf,
+        /// Which record, counted from 1; 0 is the header.
+        record: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The state file belongs to another org.
+    #[error("{path} remembers the changes of org {found}, but this is org {expected}; use another state file", path = path.display())]
+    StateOfAnotherOrg {
+        /// The state file.
+        path: PathBuf,
+        /// The org it belongs to.
+        found: String,
+        /// The org that was started.
+        expected: String,
+    },
+    /// The certificate could not be made.
+    #[error("no certificate could be made for TLS: {0}")]
+    Certificate(String),
+    /// The object is not in the org.
+    #[error("the simulated org has no object {0}")]
+    NoObject(String),
+    /// The field is not on the object.
+    #[error("{object} has no field {field} that can be written")]
+    NoField {
+        /// The object.
+        object: String,
+        /// The field.
+        field: String,
+    },
+    /// The value does not fit the field.
+    #[error("{value} does not fit {object}.{field}")]
+    Value {
+        /// The object.
+        object: String,
+        /// The field.
+        field: String,
+        /// The value.
+        value: String,
+    },
+    /// The record is not in the org.
+    #[error("{object} has no record {id}")]
+    NoRecord {
+        /// The object.
+        object: String,
+        /// The id.
+        id: String,
+    },
+    /// A key for the JWT bearer flow could not be read.
+    #[error("the key is no RSA public key or certificate in PEM form")]
+    Key,
+}

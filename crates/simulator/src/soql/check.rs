@@ -1,0 +1,655 @@
+//! Looks whether the org has what a query names, and whether its parts go together.
+
+use std::collections::HashSet;
+
+use super::{
+    Refusal,
+    date_function::DateFunction,
+    filter::{Filter, Wanted, WantedSet},
+    tree::{Condition, Item, Literal, LiteralValue, Name, Operand, Operator, Query},
+};
+use crate::{
+    ids::RecordId,
+    schema::{Field, Kind, Schema},
+};
+
+/// What one user may not see.
+#[derive(Clone, Default, Debug)]
+pub struct Access {
+    /// Objects that look as if they did not exist.
+    pub hidden_objects: HashSet<usize>,
+    /// Fields that look as if they did not exist: (object, field).
+    pub hidden_fields: HashSet<(usize, usize)>,
+}
+
+/// A query that fits the org.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The object.
+    pub object: usize,
+    /// What comes out.
+    pub output: Output,
+    /// Which records.
+    pub filter: Option<Filter<Source>>,
+    /// In which order; empty is the order of ids.
+    pub order: Vec<Ordering<Source>>,
+    /// At most so many.
+    pub limit: Option<u64>,
+    /// Without the first so many.
+    pub offset: u64,
+    /// Reports whether the query says `GROUP BY`, `OFFSET` or anything else that the Bulk API refuses, and which.
+    pub not_in_bulk: Option<&'static str>,
+}
+
+/// What comes out of a query.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Their number.
+    Count,
+    /// The records, with these columns.
+    Rows(Vec<Column>),
+    /// Groups of records.
+    Groups(Groups),
+}
+
+/// How records are grouped, and what is shown of each group.
+#[derive(Clone, Debug)]
+pub struct Groups {
+    /// What records of a group have in common. Without any, all records are one group.
+    pub keys: Vec<Source>,
+    /// What is computed over a group.
+    pub aggregates: Vec<Aggregate>,
+    /// What is shown, and under which name.
+    pub columns: Vec<(String, GroupSource)>,
+    /// Which groups.
+    pub having: Option<Filter<GroupSource>>,
+    /// In which order.
+    pub order: Vec<Ordering<GroupSource>>,
+}
+
+/// A part of `ORDER BY`.
+#[derive(Clone, Debug)]
+pub struct Ordering<S> {
+    /// By what.
+    pub source: S,
+    /// From the greatest to the least.
+    pub descending: bool,
+    /// Nulls at the end.
+    pub nulls_last: bool,
+}
+
+/// One column of a result.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// The header, in describe's case.
+    pub header: String,
+    /// Where the value comes from.
+    pub source: ColumnSource,
+}
+
+/// A field of the record, or of a parent at the end of some references.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ColumnSource {
+    /// Each reference field, and the object that it leads to.
+    pub hops: Vec<(usize, usize)>,
+    /// The object that has the field.
+    pub object: usize,
+    /// The field.
+    pub field: usize,
+}
+
+/// A value of a record: a field, or a part of its time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The field.
+    pub column: ColumnSource,
+    /// What is taken of it.
+    pub function: Option<DateFunction>,
+}
+
+/// A value of a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupSource {
+    /// What its records have in common.
+    Key(usize),
+    /// What was computed over them.
+    Aggregate(usize),
+}
+
+/// Something computed over a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Aggregate {
+    /// How.
+    pub function: AggregateFunction,
+    /// Of what; `COUNT()` of nothing counts records.
+    pub source: Option<Source>,
+}
+
+/// How a value is computed over a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AggregateFunction {
+    /// How many have a value.
+    Count,
+    /// How many different values.
+    CountDistinct,
+    /// The least.
+    Min,
+    /// The greatest.
+    Max,
+    /// The sum.
+    Sum,
+    /// The average.
+    Avg,
+}
+
+impl AggregateFunction {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_uppercase().as_str() {
+            "COUNT" => Self::Count,
+            "COUNT_DISTINCT" => Self::CountDistinct,
+            "MIN" => Self::Min,
+            "MAX" => Self::Max,
+            "SUM" => Self::Sum,
+            "AVG" => Self::Avg,
+            _ => return None,
+        })
+    }
+}
+
+/// Checks a query. `now_ms` is what `TODAY` is counted from.
+pub fn check(query: &Query, schema: &Schema, access: &Access, now_ms: i64) -> Result<Plan, Refusal> {
+    let object = schema
+        .object(&query.from.text)
+        .filter(|object| !access.hidden_objects.contains(object))
+        .ok_or_else(|| unknown_object(&query.text, &query.from))?;
+    let checker = Checker { query, schema, access, object, now_ms };
+    let output = checker.output()?;
+    let order = match &output {
+        Output::Rows(_) => checker.order()?,
+        Output::Count if !query.order_by.is_empty() => {
+            let reason = "Ordered field must be grouped or aggregated";
+            return Err(checker.refuse("MALFORMED_QUERY", query.order_by[0].operand.at(), reason));
+        }
+        Output::Count | Output::Groups(_) => Vec::new(),
+    };
+    Ok(Plan {
+        object,
+        filter: query.filter.as_ref().map(|filter| checker.filter(filter)).transpose()?,
+        order,
+        limit: query.limit,
+        offset: query.offset.unwrap_or(0),
+        not_in_bulk: checker.not_in_bulk(&output),
+        output,
+    })
+}
+
+struct Checker<'a> {
+    query: &'a Query,
+    schema: &'a Schema,
+    access: &'a Access,
+    object: usize,
+    now_ms: i64,
+}
+
+impl Checker<'_> {
+    fn output(&self) -> Result<Output, Refusal> {
+        if let [Item { operand: Operand::Call(name, None), .. }] = self.query.select.as_slice() {
+            if name.text.eq_ignore_ascii_case("COUNT") && self.query.group_by.is_empty() {
+                return Ok(Output::Count);
+            }
+        }
+        let grouped = !self.query.group_by.is_empty()
+            || self.query.select.iter().any(|item| matches!(aggregate_name(&item.operand), Some((_, _))));
+        if grouped { self.groups().map(Output::Groups) } else { self.columns().map(Output::Rows) }
+    }
+
+    fn columns(&self) -> Result<Vec<Column>, Refusal> {
+        let mut columns: Vec<Column> = Vec::new();
+        for item in &self.query.select {
+            match &item.operand {
+                Operand::Subquery(at) => {
+                    let reason = "Didn't understand relationship in FROM part of query call";
+                    return Err(self.refuse("INVALID_TYPE", *at, reason));
+                }
+                Operand::Call(name, argument) => self.expand(name, argument.as_deref(), &mut columns)?,
+                Operand::Path(path) => {
+                    if let Some(alias) = &item.alias {
+                        let reason = "only aggregate expressions use field aliasing";
+                        return Err(self.refuse("MALFORMED_QUERY", alias.at, reason));
+                    }
+                    let column = self.column(path)?;
+                    if columns.iter().any(|earlier| earlier.header == column.header) {
+                        let reason = format!("duplicate field selected: {}", column.header);
+                        return Err(Refusal::plain("MALFORMED_QUERY", reason));
+                    }
+                    columns.push(column);
+                }
+            }
+        }
+        Ok(columns)
+    }
+
+    /// `FIELDS(ALL)` and its like; `toLabel`, `FORMAT` and other functions of one field are not offered.
+    fn expand(
+        &self,
+        name: &Name,
+        argument: Option<&Operand>,
+        columns: &mut Vec<Column>,
+    ) -> Result<(), Refusal> {
+        let Some(Operand::Path(which)) = argument.filter(|_| name.text.eq_ignore_ascii_case("FIELDS")) else {
+            return Err(self.refuse(
+                "MALFORMED_QUERY",
+                name.at,
+                &format!("Invalid function: '{}'", name.text),
+            ));
+        };
+        let wanted: fn(&Field) -> bool = match which.text.to_ascii_uppercase().as_str() {
+            "ALL" => |_| true,
+            "STANDARD" => |field| !field.is_custom(),
+            "CUSTOM" => Field::is_custom,
+            _ => return Err(self.refuse("MALFORMED_QUERY", which.at, "unexpected argument of FIELDS()")),
+        };
+        if !which.text.eq_ignore_ascii_case("STANDARD") && self.query.limit.is_none_or(|limit| limit > 200) {
+            let reason = "The SOQL FIELDS function must have a LIMIT of at most 200";
+            return Err(Refusal::plain("MALFORMED_QUERY", reason));
+        }
+        let fields = &self.schema.objects[self.object].fields;
+        for (at, field) in
+            fields.iter().enumerate().filter(|(at, field)| wanted(field) && self.visible(self.object, *at))
+        {
+            let source = ColumnSource { hops: Vec::new(), object: self.object, field: at };
+            columns.push(Column { header: field.name.clone(), source });
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> Result<Groups, Refusal> {
+        let query = self.query;
+        if query.group_by.is_empty() && query.limit.is_some() {
+            let reason = "Non-grouped query that uses overall aggregate functions cannot also use LIMIT";
+            return Err(self.refuse(
+                "MALFORMED_QUERY",
+                query.text.to_uppercase().rfind("LIMIT").unwrap_or(0),
+                reason,
+            ));
+        }
+        let mut groups = Groups {
+            keys: Vec::new(),
+            aggregates: Vec::new(),
+            columns: Vec::new(),
+            having: None,
+            order: Vec::new(),
+        };
+        for operand in &query.group_by {
+            let source = self.source(operand)?;
+            let field = self.field(&source.column);
+            if source.function.is_none() && !field.is_groupable() {
+                let reason = format!("field '{}' can not be grouped in a query call", field.name);
+                return Err(self.refuse("MALFORMED_QUERY", operand.at(), &reason));
+            }
+            groups.keys.push(source);
+        }
+        let mut unnamed = 0;
+        for item in &query.select {
+            let source = self.group_source(&item.operand, &mut groups)?;
+            let name = match (&item.alias, source) {
+                (Some(alias), _) => alias.text.clone(),
+                (None, GroupSource::Key(key)) if groups.keys[key].function.is_none() => {
+                    self.field(&groups.keys[key].column).name.clone()
+                }
+                (None, _) => {
+                    unnamed += 1;
+                    format!("expr{}", unnamed - 1)
+                }
+            };
+            groups.columns.push((name, source));
+        }
+        if let Some(having) = &query.having {
+            groups.having = Some(self.group_filter(having, &mut groups)?);
+        }
+        for order in &query.order_by {
+            let source = self.group_source(&order.operand, &mut groups)?;
+            groups.order.push(Ordering {
+                source,
+                descending: order.descending,
+                nulls_last: order.nulls_last,
+            });
+        }
+        Ok(groups)
+    }
+
+    fn group_source(&self, operand: &Operand, groups: &mut Groups) -> Result<GroupSource, Refusal> {
+        if let Some((function, argument)) = aggregate_name(operand) {
+            let source = argument.map(|argument| self.source(argument)).transpose()?;
+            if let Some(source) = &source {
+                self.aggregatable(function, source, operand)?;
+            }
+            let aggregate = Aggregate { function, source };
+            let known = groups.aggregates.iter().position(|earlier| *earlier == aggregate);
+            let at = known.unwrap_or_else(|| {
+                groups.aggregates.push(aggregate);
+                groups.aggregates.len() - 1
+            });
+            return Ok(GroupSource::Aggregate(at));
+        }
+        let source = self.source(operand)?;
+        match groups.keys.iter().position(|key| *key == source) {
+            Some(key) => Ok(GroupSource::Key(key)),
+            None => {
+                let shown = match operand {
+                    Operand::Path(name) => name.text.as_str(),
+                    _ => self.field(&source.column).name.as_str(),
+                };
+                let reason = format!("Field must be grouped or aggregated: {shown}");
+                Err(self.refuse("MALFORMED_QUERY", operand.at(), &reason))
+            }
+        }
+    }
+
+    fn aggregatable(
+        &self,
+        function: AggregateFunction,
+        source: &Source,
+        operand: &Operand,
+    ) -> Result<(), Refusal> {
+        let field = self.field(&source.column);
+        let possible = match function {
+            AggregateFunction::Sum | AggregateFunction::Avg => field.kind.is_number(),
+            AggregateFunction::Min | AggregateFunction::Max => {
+                !matches!(field.kind, Kind::Boolean | Kind::TextArea | Kind::Address)
+            }
+            AggregateFunction::Count | AggregateFunction::CountDistinct => {
+                !matches!(field.kind, Kind::TextArea | Kind::Address)
+            }
+        };
+        if possible {
+            return Ok(());
+        }
+        let shown = format!("{function:?}").to_uppercase();
+        let reason = format!("field {} does not support aggregate operator {shown}", field.name);
+        Err(self.refuse("MALFORMED_QUERY", operand.at(), &reason))
+    }
+
+    fn order(&self) -> Result<Vec<Ordering<Source>>, Refusal> {
+        self.query
+            .order_by
+            .iter()
+            .map(|order| {
+                let source = self.source(&order.operand)?;
+                let field = self.field(&source.column);
+                if matches!(field.kind, Kind::TextArea | Kind::Address) {
+                    let reason = format!("field '{}' can not be sorted in a query call", field.name);
+                    return Err(self.refuse("MALFORMED_QUERY", order.operand.at(), &reason));
+                }
+                Ok(Ordering { source, descending: order.descending, nulls_last: order.nulls_last })
+            })
+            .collect()
+    }
+
+    fn filter(&self, condition: &Condition) -> Result<Filter<Source>, Refusal> {
+        self.map_filter(condition, &mut |operand| {
+            let source = self.source(operand)?;
+            let kind = source.function.map_or(self.field(&source.column).kind, DateFunction::kind);
+            Ok((source.clone(), kind, self.field(&source.column)))
+        })
+    }
+
+    fn group_filter(
+        &self,
+        condition: &Condition,
+        groups: &mut Groups,
+    ) -> Result<Filter<GroupSource>, Refusal> {
+        self.map_filter(condition, &mut |operand| {
+            let source = self.group_source(operand, groups)?;
+            let column = match source {
+                GroupSource::Key(key) => groups.keys.get(key),
+                GroupSource::Aggregate(at) => groups.aggregates[at].source.as_ref(),
+            };
+            let field = column
+                .map_or(&self.schema.objects[self.object].fields[0], |source| self.field(&source.column));
+            let kind = match source {
+                GroupSource::Key(key) => groups.keys[key].function.map_or(field.kind, DateFunction::kind),
+                GroupSource::Aggregate(at) => match groups.aggregates[at].function {
+                    AggregateFunction::Min | AggregateFunction::Max => field.kind,
+                    _ => Kind::Double,
+                },
+            };
+            Ok((source, kind, field))
+        })
+    }
+
+    fn map_filter<'f, S>(
+        &self,
+        condition: &Condition,
+        resolve: &mut dyn FnMut(&Operand) -> Result<(S, Kind, &'f Field), Refusal>,
+    ) -> Result<Filter<S>, Refusal> {
+        Ok(match condition {
+            Condition::And(parts) => Filter::And(
+                parts.iter().map(|part| self.map_filter(part, resolve)).collect::<Result<_, _>>()?,
+            ),
+            Condition::Or(parts) => {
+                Filter::Or(parts.iter().map(|part| self.map_filter(part, resolve)).collect::<Result<_, _>>()?)
+            }
+            Condition::Not(part) => Filter::Not(Box::new(self.map_filter(part, resolve)?)),
+            Condition::Compare(operand, operator, literal) => {
+                let (source, kind, field) = resolve(operand)?;
+                self.filterable(field, operand)?;
+                Filter::Compare(source, *operator, self.wanted(literal, kind, field, Some(*operator))?)
+            }
+            Condition::In(operand, negated, literals) => {
+                let (source, kind, field) = resolve(operand)?;
+                self.filterable(field, operand)?;
+                let wanted: Vec<Wanted> = literals
+                    .iter()
+                    .map(|literal| self.wanted(literal, kind, field, None))
+                    .collect::<Result<_, _>>()?;
+                Filter::In(source, *negated, WantedSet::new(wanted))
+            }
+        })
+    }
+
+    fn filterable(&self, field: &Field, operand: &Operand) -> Result<(), Refusal> {
+        if field.is_filterable() {
+            return Ok(());
+        }
+        let reason = format!("field '{}' can not be filtered in a query call", field.name);
+        Err(self.refuse("INVALID_FIELD", operand.at(), &reason))
+    }
+
+    fn wanted(
+        &self,
+        literal: &Literal,
+        kind: Kind,
+        field: &Field,
+        operator: Option<Operator>,
+    ) -> Result<Wanted, Refusal> {
+        let like = operator == Some(Operator::Like);
+        if like && matches!(kind, Kind::Id | Kind::Reference) {
+            return Err(Refusal::plain("INVALID_QUERY_FILTER_OPERATOR", "invalid operator on id field"));
+        }
+        let wanted = match (&literal.value, kind) {
+            (LiteralValue::Null, _) => Some(Wanted::Null),
+            (LiteralValue::Bool(value), Kind::Boolean) => Some(Wanted::Bool(*value)),
+            (LiteralValue::Number(value), kind) if kind.is_number() => Some(Wanted::Number(*value)),
+            (LiteralValue::Text(_, pattern), kind) if like && kind.is_text() => {
+                Some(Wanted::Like(pattern.clone()))
+            }
+            (LiteralValue::Text(text, _), kind) if kind.is_text() => Some(Wanted::text(text)),
+            (LiteralValue::Text(text, _), Kind::Id | Kind::Reference) => match RecordId::parse(text) {
+                Some(id) => Some(Wanted::Id(id)),
+                None => {
+                    let reason = format!("invalid ID field: {text}");
+                    return Err(self.refuse("INVALID_QUERY_FILTER_OPERATOR", literal.at, &reason));
+                }
+            },
+            (LiteralValue::Time(ms), Kind::DateTime) => Some(Wanted::Span(*ms, *ms + 1)),
+            (LiteralValue::Date(day), Kind::Date) => Some(Wanted::Span(*day, *day + 1)),
+            (LiteralValue::Relative(name, count), Kind::Date | Kind::DateTime) => {
+                let (from, to) = super::date_function::relative_days(name, *count, self.now_ms);
+                let scale = if kind == Kind::Date { 1 } else { crate::calendar::DAY_MS };
+                Some(Wanted::Span(from * scale, to * scale))
+            }
+            _ => None,
+        };
+        wanted.ok_or_else(|| {
+            let quoted = if kind.is_text() { "should" } else { "should not" };
+            let reason = format!(
+                "value of filter criterion for field '{}' must be of type {} and {quoted} be enclosed in quotes",
+                field.name,
+                criterion_type(kind)
+            );
+            self.refuse("INVALID_FIELD", literal.at, &reason)
+        })
+    }
+
+    fn source(&self, operand: &Operand) -> Result<Source, Refusal> {
+        match operand {
+            Operand::Path(path) => Ok(Source { column: self.column(path)?.source, function: None }),
+            Operand::Call(name, Some(argument)) => {
+                let Some(function) = DateFunction::named(&name.text) else {
+                    return Err(self.refuse(
+                        "MALFORMED_QUERY",
+                        name.at,
+                        &format!("unexpected token: '{}'", name.text),
+                    ));
+                };
+                // The org's users live in UTC, so that a converted time is the time itself.
+                let inner = match argument.as_ref() {
+                    Operand::Call(inner, Some(path))
+                        if inner.text.eq_ignore_ascii_case("convertTimezone") =>
+                    {
+                        path
+                    }
+                    other => other,
+                };
+                let column = self.source(inner)?.column;
+                match self.field(&column).kind {
+                    Kind::DateTime => {}
+                    Kind::Date if function.takes_dates() => {}
+                    _ => {
+                        let reason = format!("{} requires a date or dateTime field", name.text);
+                        return Err(self.refuse("MALFORMED_QUERY", name.at, &reason));
+                    }
+                }
+                Ok(Source { column, function: Some(function) })
+            }
+            Operand::Call(name, None) => {
+                Err(self.refuse("MALFORMED_QUERY", name.at, &format!("unexpected token: '{}'", name.text)))
+            }
+            Operand::Subquery(at) => Err(self.refuse("MALFORMED_QUERY", *at, "unexpected token: '('")),
+        }
+    }
+
+    /// Follows `Product2.Name` from the query's object; the object's own name or alias may stand first.
+    fn column(&self, path: &Name) -> Result<Column, Refusal> {
+        let mut words: Vec<&str> = path.text.split('.').collect();
+        let object_name = self.schema.objects[self.object].name.as_str();
+        let own = |word: &str| {
+            word.eq_ignore_ascii_case(object_name)
+                || self.query.from_alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(word))
+        };
+        if words.len() > 1 && own(words[0]) {
+            words.remove(0);
+        }
+        let mut object = self.object;
+        let mut hops = Vec::new();
+        let mut header = String::new();
+        let (last, parents) = words.split_last().unwrap_or((&"", &[]));
+        if parents.len() > 5 {
+            return Err(self.refuse(
+                "MALFORMED_QUERY",
+                path.at,
+                "SELECT list relationship depth must not exceed 5",
+            ));
+        }
+        for word in parents {
+            let found = self.schema.objects[object].relationship(word).filter(|at| self.visible(object, *at));
+            let parent = found.and_then(|at| {
+                let field = &self.schema.objects[object].fields[at];
+                let parent = self.schema.object(field.reference_to.as_deref()?)?;
+                header.push_str(field.relationship.as_deref()?);
+                header.push('.');
+                (!self.access.hidden_objects.contains(&parent)).then_some((at, parent))
+            });
+            let Some((at, parent)) = parent else { return Err(self.unknown_relationship(word, path)) };
+            hops.push((at, parent));
+            object = parent;
+        }
+        let field = self.schema.objects[object].field(last).filter(|at| self.visible(object, *at));
+        let Some(field) = field else { return Err(self.unknown_field(last, object, path)) };
+        header.push_str(&self.schema.objects[object].fields[field].name);
+        Ok(Column { header, source: ColumnSource { hops, object, field } })
+    }
+
+    fn visible(&self, object: usize, field: usize) -> bool {
+        !self.access.hidden_fields.contains(&(object, field))
+    }
+
+    fn field(&self, column: &ColumnSource) -> &Field {
+        &self.schema.objects[column.object].fields[column.field]
+    }
+
+    fn not_in_bulk(&self, output: &Output) -> Option<&'static str> {
+        let selects_compound = |columns: &[Column]| {
+            columns.iter().any(|column| self.field(&column.source).kind == Kind::Address)
+        };
+        match output {
+            Output::Count | Output::Groups(_) => Some("Aggregate Relationships not supported in Bulk Query"),
+            Output::Rows(_) if self.query.offset.is_some() => {
+                Some("OFFSET clause not supported in Bulk Query")
+            }
+            Output::Rows(columns) if selects_compound(columns) => {
+                Some("Selecting compound data not supported in Bulk Query")
+            }
+            Output::Rows(_) => None,
+        }
+    }
+
+    fn refuse(&self, code: &'static str, at: usize, reason: &str) -> Refusal {
+        Refusal::at(code, &self.query.text, at, reason)
+    }
+
+    fn unknown_field(&self, field: &str, object: usize, path: &Name) -> Refusal {
+        let reason = format!(
+            "No such column '{field}' on entity '{}'. If you are attempting to use a custom field, be sure to append \
+             the '__c' after the custom field name. Please reference your WSDL or the describe call for the \
+             appropriate names.",
+            self.schema.objects[object].name
+        );
+        self.refuse("INVALID_FIELD", path.at, &reason)
+    }
+
+    fn unknown_relationship(&self, word: &str, path: &Name) -> Refusal {
+        let reason = format!(
+            "Didn't understand relationship '{word}' in field path. If you are attempting to use a custom \
+             relationship, be sure to append the '__r' after the custom relationship name. Please reference your WSDL \
+             or the describe call for the appropriate names."
+        );
+        self.refuse("INVALID_FIELD", path.at, &reason)
+    }
+}
+
+fn unknown_object(query: &str, name: &Name) -> Refusal {
+    let reason = format!(
+        "sObject type '{}' is not supported. If you are attempting to use a custom object, be sure to append the \
+         '__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names.",
+        name.text
+    );
+    Refusal::at("INVALID_TYPE", query, name.at, &reason)
+}
+
+fn aggregate_name(operand: &Operand) -> Option<(AggregateFunction, Option<&Operand>)> {
+    let Operand::Call(name, argument) = operand else { return None };
+    AggregateFunction::named(&name.text).map(|function| (function, argument.as_deref()))
+}
+
+fn criterion_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::DateTime => "dateTime",
+        Kind::Boolean => "boolean",
+        Kind::Date => "date",
+        Kind::Int => "integer",
+        Kind::Double | Kind::Currency => "double",
+        _ => "string",
+    }
+}
