@@ -124,8 +124,15 @@ pub fn entries(shape: &Arc<Shape>) -> (Object, Arc<dyn Base>) {
     let (object, columns) = object_of("PricebookEntry", columns);
     let per_product = entries_per_product(shape);
     let book_ids = (0..book_count(shape)).map(|book| RecordId::generated(BOOK_PREFIX, book)).collect();
-    let entries =
-        Entries { shape: Arc::clone(shape), columns, per_product, currencies: currencies(shape), book_ids, storm };
+    let storm = shape.prices.div_ceil(BATCHES).clamp(1, STORM);
+    let entries = Entries {
+        shape: Arc::clone(shape),
+        columns,
+        per_product,
+        currencies: currencies(shape),
+        book_ids,
+        storm,
+    };
     (object, Arc::new(entries))
 }
 
@@ -169,7 +176,7 @@ impl Entries {
     fn price(&self, row: u64) -> Decimal {
         match row {
             ODD_DECIMALS => return Decimal::new(4_995, 3),
-            TOO_LARGE => return Decimal::new(12_345_678_901_50, 2),
+            TOO_LARGE => return Decimal::new(1_234_567_890_150, 2),
             _ => {}
         }
         let base = products::base_cents(self.shape.seed, self.product(row));
