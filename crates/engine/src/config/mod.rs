@@ -22,9 +22,9 @@ pub const DEFAULT_API_VERSION: &str = "67.0";
 /// The Pub/Sub endpoint, unless told otherwise.
 pub const DEFAULT_PUBSUB: &str = "https://api.pubsub.salesforce.com:7443";
 /// The consumer key that every simulated org knows.
-pub const DEMO_CLIENT_ID: &str = "3MVG9_SIMULATED_ORG_DEMO_APP";
+pub const DEMO_CLIENT_ID: &str = "3MVG9simulatedOrgShadowSyncDemoApp.0000000000000000000000000";
 /// The secret that every simulated org knows; it opens nothing else.
-pub const DEMO_CLIENT_SECRET: &str = "simulated-org-demo-secret";
+pub const DEMO_CLIENT_SECRET: &str = "simulated-org-demo-secret-opens-nothing-else";
 
 /// All environments of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
