@@ -153,21 +153,20 @@ impl Roles {
 }
 
 /// The unique values whose holders and waiting rejects the plan must know: values that records of the chunk
-/// would take up, and values that their rows might give up.
-pub fn claims_at_stake<'a>(
-    roles: Roles,
-    chunk: &'a PreparedChunk,
-    rows: &'a HashMap<RecordId, StoredRow>,
-) -> Vec<&'a str> {
+/// would take up, and values that what is stored of them might give up.
+///
+/// - **`current`:** needs its rows and rejects with the chunk's ids.
+pub fn claims_at_stake<'a>(roles: Roles, chunk: &'a PreparedChunk, current: &'a Current) -> Vec<&'a str> {
     let Some(unique) = roles.unique else { return Vec::new() };
     let mut claims = Vec::new();
     for record in &chunk.records {
         let claimed = chunk.column(record, unique);
-        let held = rows.get(&record.id).and_then(|row| row.claim.as_deref());
-        let stays = record.defect.is_none() && !record.is_deleted && held == claimed;
-        if !stays {
-            claims.extend(claimed);
-            claims.extend(held);
+        let held = current.rows.get(&record.id).and_then(|row| row.claim.as_deref());
+        // A row may also go because its parent is missing, which is not known yet.
+        let may_go = record.defect.is_some() || record.is_deleted || roles.parent.is_some();
+        if may_go || held != claimed {
+            let wanted = current.rejects.get(&record.id).and_then(|reject| reject.claim.as_deref());
+            claims.extend(claimed.into_iter().chain(held).chain(wanted));
         }
     }
     claims.sort_unstable();

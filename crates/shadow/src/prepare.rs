@@ -3,6 +3,7 @@
 //! Pure and per chunk, so that a host may run it beside the writing of the chunk before.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::describe::FieldType;
 use crate::ids::RecordId;
@@ -56,23 +57,43 @@ pub struct PreparedChunk {
     pub records: Vec<PreparedRecord>,
     /// NUL characters that were left out.
     pub stripped_nuls: usize,
+    texts: Arc<Texts>,
+    columns_per_record: usize,
+}
+
+/// What the records of a chunk point into; shared by the parts of a chunk that was split.
+#[derive(Debug, Default)]
+struct Texts {
     /// Payloads and column texts of all records.
     bytes: Vec<u8>,
     /// Column texts in `bytes`, record after record; none is null.
     columns: Vec<Option<Range<u32>>>,
-    columns_per_record: usize,
 }
 
 impl PreparedChunk {
+    /// The chunk without records, which still can be merged for the progress that it stands for.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { records: Vec::new(), stripped_nuls: 0, ..self.clone() }
+    }
+
+    /// The first and the second half of the records, each with at least one if there are two.
+    pub fn halves(&self) -> (Self, Self) {
+        let (first, second) = self.records.split_at(self.records.len() / 2);
+        let part = |records: &[PreparedRecord]| Self { records: records.to_vec(), ..self.emptied() };
+        (part(first), part(second))
+    }
+
     /// A record's canonical `raw_payload`: JSON.
     pub fn payload(&self, record: &PreparedRecord) -> &[u8] {
-        &self.bytes[range(&record.payload)]
+        &self.texts.bytes[range(&record.payload)]
     }
 
     /// A column's canonical text: what PostgreSQL reads as the column's type. Columns are those of the mapping.
     pub fn column(&self, record: &PreparedRecord, index: usize) -> Option<&str> {
         debug_assert!(index < self.columns_per_record);
-        let bytes = &self.bytes[range(self.columns[record.first_column as usize + index].as_ref()?)];
+        let column = self.texts.columns[record.first_column as usize + index].as_ref()?;
+        let bytes = &self.texts.bytes[range(column)];
         Some(std::str::from_utf8(bytes).expect("columns are written from text"))
     }
 
@@ -117,7 +138,9 @@ struct FieldPlan {
 struct Writer<'a> {
     mapping: &'a ResolvedMapping,
     fields: Vec<FieldPlan>,
-    out: PreparedChunk,
+    records: Vec<PreparedRecord>,
+    stripped_nuls: usize,
+    texts: Texts,
 }
 
 impl<'a> Writer<'a> {
@@ -134,16 +157,12 @@ impl<'a> Writer<'a> {
                 Ok(FieldPlan { column, label, field_type: field.field_type, scale: field.scale })
             })
             .collect::<Result<Vec<_>, UnreadableChunk>>()?;
-        let columns_per_record = mapping.columns.len();
         let labels: usize = fields.iter().map(|field| field.label.len() + 4).sum();
-        let out = PreparedChunk {
-            records: Vec::with_capacity(chunk.len()),
-            stripped_nuls: 0,
+        let texts = Texts {
             bytes: Vec::with_capacity(chunk.size() * 5 / 4 + chunk.len() * labels),
-            columns: Vec::with_capacity(chunk.len() * columns_per_record),
-            columns_per_record,
+            columns: Vec::with_capacity(chunk.len() * mapping.columns.len()),
         };
-        Ok(Self { mapping, fields, out })
+        Ok(Self { mapping, fields, records: Vec::with_capacity(chunk.len()), stripped_nuls: 0, texts })
     }
 
     /// Appends one record; the error names the field without which there is none.
@@ -157,21 +176,21 @@ impl<'a> Writer<'a> {
 
         let mut hasher = blake3::Hasher::new();
         let (payload, broken) = self.payload(row, &mut hasher);
-        let first_column = length(self.out.columns.len());
-        let columns_from = self.out.bytes.len();
+        let first_column = length(self.texts.columns.len());
+        let columns_from = self.texts.bytes.len();
         let column_defect = self.columns(row);
-        for column in &self.out.columns[first_column as usize..] {
+        for column in &self.texts.columns[first_column as usize..] {
             // Lengths keep neighbours apart: ("ab", "c") is not ("a", "bc"), and null is not empty.
             let size = column.as_ref().map_or(u32::MAX, |column| column.end - column.start);
             hasher.update(&size.to_le_bytes());
         }
-        hasher.update(&self.out.bytes[columns_from..]);
+        hasher.update(&self.texts.bytes[columns_from..]);
         let mut hash = [0; 16];
         hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         let defect = broken
             .map(|place| Reason::BrokenValue { field: self.mapping.fields[place].name.clone() })
             .or(column_defect);
-        self.out.records.push(PreparedRecord {
+        self.records.push(PreparedRecord {
             id,
             system_modstamp,
             created_date,
@@ -186,7 +205,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the payload; returns where it stands and the first field whose value is broken.
     fn payload(&mut self, row: Row<'_>, hasher: &mut blake3::Hasher) -> (Range<u32>, Option<usize>) {
-        let bytes = &mut self.out.bytes;
+        let bytes = &mut self.texts.bytes;
         let start = bytes.len();
         let (mut stamp, mut broken) = (start..start, None);
         for (place, field) in self.fields.iter().enumerate() {
@@ -200,7 +219,7 @@ impl<'a> Writer<'a> {
                 stamp = from..bytes.len();
             }
             if field.field_type == FieldType::Text {
-                self.out.stripped_nuls += text.map_or(0, count_nuls);
+                self.stripped_nuls += text.map_or(0, count_nuls);
             }
         }
         bytes.push(b'}');
@@ -213,7 +232,7 @@ impl<'a> Writer<'a> {
     fn columns(&mut self, row: Row<'_>) -> Option<Reason> {
         let mut defect = None;
         for (column, source) in self.mapping.mapping.columns.iter().zip(&self.mapping.columns) {
-            let start = self.out.bytes.len();
+            let start = self.texts.bytes.len();
             let (text, field) = match source {
                 ColumnSource::Fields(places) => first_filled(&self.fields, places, row),
                 ColumnSource::Constant(text) => (Some(text.as_str()), None),
@@ -221,7 +240,7 @@ impl<'a> Writer<'a> {
             };
             let written = text.map(|text| {
                 let field_type = field.map_or(FieldType::Text, |place| self.fields[place].field_type);
-                write_column(column.kind, field_type, text, &mut self.out.bytes)
+                write_column(column.kind, field_type, text, &mut self.texts.bytes)
             });
             let name = || match (field, source) {
                 (Some(place), _) => self.mapping.fields[place].name.clone(),
@@ -235,11 +254,11 @@ impl<'a> Writer<'a> {
                 None if column.required => Some(self.missing(&column.name, name())),
                 None => None,
             };
-            let filled = matches!(written, Some(Ok(()))) && self.out.bytes.len() > start;
+            let filled = matches!(written, Some(Ok(()))) && self.texts.bytes.len() > start;
             if !filled {
-                self.out.bytes.truncate(start);
+                self.texts.bytes.truncate(start);
             }
-            self.out.columns.push(filled.then(|| length(start)..length(self.out.bytes.len())));
+            self.texts.columns.push(filled.then(|| length(start)..length(self.texts.bytes.len())));
             let refused = refused.or_else(|| {
                 // A text of nothing but NUL characters is empty once they are gone.
                 (!filled && column.required).then(|| self.missing(&column.name, name()))
@@ -265,16 +284,20 @@ impl<'a> Writer<'a> {
     /// Sorts by id and keeps one record per id.
     fn finish(mut self) -> PreparedChunk {
         // The sort is stable: of two rows of one id and stamp the later stands last, and stays.
-        self.out.records.sort_by_key(|record| (record.id, record.system_modstamp));
-        let mut kept: Vec<PreparedRecord> = Vec::with_capacity(self.out.records.len());
-        for record in self.out.records.drain(..) {
+        self.records.sort_by_key(|record| (record.id, record.system_modstamp));
+        let mut kept: Vec<PreparedRecord> = Vec::with_capacity(self.records.len());
+        for record in self.records.drain(..) {
             match kept.last_mut() {
                 Some(last) if last.id == record.id => *last = record,
                 _ => kept.push(record),
             }
         }
-        self.out.records = kept;
-        self.out
+        PreparedChunk {
+            records: kept,
+            stripped_nuls: self.stripped_nuls,
+            texts: Arc::new(self.texts),
+            columns_per_record: self.mapping.columns.len(),
+        }
     }
 }
 

@@ -54,10 +54,8 @@ impl Count {
 /// Counts what we hold of an object, table and rejected records in one snapshot.
 pub async fn count_object(store: &Store, mapping: &Mapping) -> Result<OwnCount, Error> {
     let shape = TableShape::of(mapping, store.tables_schema());
-    let (shadow, rejected, dirty, at) = sqlx::query_as(shape.count())
-        .bind(mapping.object.as_str())
-        .fetch_one(store.pool())
-        .await?;
+    let (shadow, rejected, dirty, at) =
+        sqlx::query_as(shape.count()).bind(mapping.object.as_str()).fetch_one(store.pool()).await?;
     Ok(OwnCount { shadow, rejected, dirty, at })
 }
 
@@ -99,7 +97,12 @@ pub async fn last(store: &Store) -> Result<Vec<Count>, Error> {
                     .salesforce
                     .zip(row.salesforce_at)
                     .map(|(records, at)| SalesforceCount { records, at }),
-                own: OwnCount { shadow: row.shadow, rejected: row.rejected, dirty: row.dirty, at: row.shadow_at },
+                own: OwnCount {
+                    shadow: row.shadow,
+                    rejected: row.rejected,
+                    dirty: row.dirty,
+                    at: row.shadow_at,
+                },
                 took_ms: row.took_ms,
                 problem: row.problem,
             })

@@ -40,11 +40,10 @@ pub async fn next_batch(store: &Store, mapping: &Mapping, limit: i64) -> Result<
     let mut claims: Vec<String> = rows.into_iter().filter_map(|row| row.claim).collect();
     let shape = TableShape::of(mapping, store.tables_schema());
     // A holder may itself claim what another record holds: follow the chain as far as the call has room.
-    while let (Some(holders), false) = (shape.holders_of(), claims.is_empty()) {
+    while let (Some(holders), false) = (shape.holders(), claims.is_empty()) {
         let found: Vec<(String, String)> =
             sqlx::query_as(holders).bind(&claims).fetch_all(store.pool()).await?;
-        let new: Vec<String> =
-            found.into_iter().map(|(_, id)| id).filter(|id| !ids.contains(id)).collect();
+        let new: Vec<String> = found.into_iter().map(|(_, id)| id).filter(|id| !ids.contains(id)).collect();
         claims = sqlx::query_scalar!(
             r#"select claim as "claim!" from shadow_sync.dirty
                 where object = $1 and record_id = any($2) and claim is not null"#,
@@ -98,7 +97,10 @@ pub async fn count(store: &Store, object: &ObjectName) -> Result<i64, Error> {
 /// Marks records in the transaction that found them dirty. A record in doubt again is fetched 5 s later, then
 /// twice as late each time, up to 60 s (design 5.2).
 pub(crate) async fn mark(
-    tx: &mut PgTransaction<'_>, object: &ObjectName, as_of: i64, records: &[(RecordId, DirtyReason)],
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    as_of: i64,
+    records: &[(RecordId, DirtyReason)],
 ) -> Result<(), Error> {
     let ids: Vec<&str> = records.iter().map(|(id, _)| id.as_str()).collect();
     let reasons: Vec<&str> = records
@@ -137,7 +139,11 @@ pub(crate) async fn mark(
 }
 
 /// Clears the marks of records that a fetch settled.
-pub(crate) async fn clear(tx: &mut PgTransaction<'_>, object: &ObjectName, ids: &[RecordId]) -> Result<(), Error> {
+pub(crate) async fn clear(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    ids: &[RecordId],
+) -> Result<(), Error> {
     let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
     sqlx::query!(
         "delete from shadow_sync.dirty where object = $1 and record_id = any($2::text[])",

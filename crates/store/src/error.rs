@@ -45,7 +45,9 @@ pub enum Error {
         pending: Vec<String>,
     },
     /// A newer program has migrated it.
-    #[error("the database's schema is newer than this program: it knows migration {found}, this program {known}")]
+    #[error(
+        "the database's schema is newer than this program: it knows migration {found}, this program {known}"
+    )]
     SchemaAhead {
         /// The newest migration of the database.
         found: i64,

@@ -11,7 +11,7 @@ use crate::session::Store;
 mod progress;
 
 pub use progress::{JobPage, PageEnd, PageProgress, page_started, pages};
-pub(crate) use progress::{Tally, merged};
+pub(crate) use progress::{Tally, mark_seen, merged, removed, tally};
 
 /// Writes an enum of stable words.
 macro_rules! words {
@@ -231,7 +231,11 @@ pub async fn open(store: &Store) -> Result<Vec<Job>, Error> {
 }
 
 async fn select(
-    store: &Store, id: Option<JobId>, object: Option<&ObjectName>, only_open: bool, limit: i64,
+    store: &Store,
+    id: Option<JobId>,
+    object: Option<&ObjectName>,
+    only_open: bool,
+    limit: i64,
 ) -> Result<Vec<Job>, Error> {
     let rows = sqlx::query_as!(
         JobRow,
@@ -299,15 +303,18 @@ struct JobRow {
 
 impl JobRow {
     fn read(self) -> Result<Job, Error> {
-        let bulk = match (self.bulk_job_id, self.api_version, self.soql, self.shape, self.as_of, self.read_no) {
-            (Some(id), Some(api_version), Some(soql), Some(shape), Some(as_of), Some(read_no)) => Some(BulkJob {
-                id,
-                api_version,
-                soql,
-                shape,
-                stamps_only: self.stamps_only,
-                mark: ReadMark { as_of, read_no },
-            }),
+        let bulk = match (self.bulk_job_id, self.api_version, self.soql, self.shape, self.as_of, self.read_no)
+        {
+            (Some(id), Some(api_version), Some(soql), Some(shape), Some(as_of), Some(read_no)) => {
+                Some(BulkJob {
+                    id,
+                    api_version,
+                    soql,
+                    shape,
+                    stamps_only: self.stamps_only,
+                    mark: ReadMark { as_of, read_no },
+                })
+            }
             _ => None,
         };
         Ok(Job {
@@ -316,7 +323,8 @@ impl JobRow {
             kind: JobKind::parse(&self.kind).ok_or_else(|| corrupt("job kind", &self.kind))?,
             condition: self.condition,
             state: JobState::parse(&self.state).ok_or_else(|| corrupt("job state", &self.state))?,
-            requested: Requested::parse(&self.requested).ok_or_else(|| corrupt("request", &self.requested))?,
+            requested: Requested::parse(&self.requested)
+                .ok_or_else(|| corrupt("request", &self.requested))?,
             stage: JobStage::parse(&self.stage).ok_or_else(|| corrupt("job stage", &self.stage))?,
             started_by: self.started_by,
             created_at: self.created_at,
@@ -383,7 +391,9 @@ fn open_job(error: sqlx::Error, id: JobId) -> Error {
 
 /// Runs `work` in a transaction that holds the lease and the job's row.
 async fn held<'a>(
-    store: &Store, lease: &LeaseKey, id: JobId,
+    store: &Store,
+    lease: &LeaseKey,
+    id: JobId,
 ) -> Result<(PgTransaction<'a>, Requested), Error> {
     let mut tx = store.begin().await?;
     leases::check(&mut tx, lease).await?;
@@ -393,10 +403,11 @@ async fn held<'a>(
 
 /// Locks a job's row; returns what a person asked of it.
 pub(crate) async fn lock(tx: &mut PgTransaction<'_>, id: JobId) -> Result<Requested, Error> {
-    let requested = sqlx::query_scalar!("select requested from shadow_sync.jobs where id = $1 for update", id.0)
-        .fetch_optional(&mut **tx)
-        .await?
-        .ok_or_else(|| Error::UnknownJob(id.to_string()))?;
+    let requested =
+        sqlx::query_scalar!("select requested from shadow_sync.jobs where id = $1 for update", id.0)
+            .fetch_optional(&mut **tx)
+            .await?
+            .ok_or_else(|| Error::UnknownJob(id.to_string()))?;
     Requested::parse(&requested).ok_or_else(|| corrupt("request", requested))
 }
 
@@ -424,7 +435,12 @@ pub async fn started(store: &Store, lease: &LeaseKey, id: JobId) -> Result<(), E
 }
 
 /// Notes what the job does now.
-pub async fn set_stage(store: &Store, lease: &LeaseKey, id: JobId, stage: JobStage) -> Result<Requested, Error> {
+pub async fn set_stage(
+    store: &Store,
+    lease: &LeaseKey,
+    id: JobId,
+    stage: JobStage,
+) -> Result<Requested, Error> {
     let (mut tx, requested) = held(store, lease, id).await?;
     sqlx::query!("update shadow_sync.jobs set stage = $2 where id = $1", id.0, stage.as_str())
         .execute(&mut *tx)
@@ -435,7 +451,11 @@ pub async fn set_stage(store: &Store, lease: &LeaseKey, id: JobId, stage: JobSta
 
 /// Notes how many records there are, and adds API calls.
 pub async fn set_numbers(
-    store: &Store, lease: &LeaseKey, id: JobId, records_total: Option<i64>, api_calls: i64,
+    store: &Store,
+    lease: &LeaseKey,
+    id: JobId,
+    records_total: Option<i64>,
+    api_calls: i64,
 ) -> Result<(), Error> {
     let (mut tx, _) = held(store, lease, id).await?;
     sqlx::query!(
@@ -485,7 +505,11 @@ pub async fn set_bulk(store: &Store, lease: &LeaseKey, id: JobId, bulk: &BulkJob
 
 /// Notes that the Bulk job is complete: when, in Salesforce's time, and how many records it announces.
 pub async fn set_complete(
-    store: &Store, lease: &LeaseKey, id: JobId, read_end: DateTime<Utc>, records: Option<i64>,
+    store: &Store,
+    lease: &LeaseKey,
+    id: JobId,
+    read_end: DateTime<Utc>,
+    records: Option<i64>,
 ) -> Result<(), Error> {
     let (mut tx, _) = held(store, lease, id).await?;
     sqlx::query!(
@@ -504,7 +528,11 @@ pub async fn set_complete(
 /// - `state`: [`JobState::Paused`], [`JobState::Cancelled`], [`JobState::Done`] or [`JobState::Failed`].
 /// - `problem`: why it failed, in the engine's words.
 pub async fn finish(
-    store: &Store, lease: &LeaseKey, id: JobId, state: JobState, problem: Option<&serde_json::Value>,
+    store: &Store,
+    lease: &LeaseKey,
+    id: JobId,
+    state: JobState,
+    problem: Option<&serde_json::Value>,
 ) -> Result<(), Error> {
     let (mut tx, _) = held(store, lease, id).await?;
     let ended = matches!(state, JobState::Cancelled | JobState::Done | JobState::Failed);
@@ -526,7 +554,9 @@ pub async fn finish(
         // What helped to resume is of no use any more; the job itself stays for its numbers.
         sqlx::query!("delete from shadow_sync.job_seen where job_id = $1", id.0).execute(&mut *tx).await?;
         sqlx::query!("delete from shadow_sync.job_fetch where job_id = $1", id.0).execute(&mut *tx).await?;
-        sqlx::query!("delete from shadow_sync.job_removals where job_id = $1", id.0).execute(&mut *tx).await?;
+        sqlx::query!("delete from shadow_sync.job_removals where job_id = $1", id.0)
+            .execute(&mut *tx)
+            .await?;
     }
     Ok(tx.commit().await?)
 }

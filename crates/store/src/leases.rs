@@ -65,7 +65,11 @@ pub async fn acquire(store: &Store, name: &str, holder: &str) -> Result<Option<L
 }
 
 async fn take(
-    connection: &mut PgConnection, name: &str, token: Uuid, holder: &str, own: bool,
+    connection: &mut PgConnection,
+    name: &str,
+    token: Uuid,
+    holder: &str,
+    own: bool,
 ) -> Result<bool, Error> {
     // A backend is the same one only if it also began at the same time: process numbers are used again. The time
     // is hidden from roles that may not see the holder's session; then the number has to do.

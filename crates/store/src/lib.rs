@@ -23,6 +23,7 @@ mod session;
 pub mod settings;
 pub mod stamps;
 mod tables;
+pub mod tombstones;
 
 pub use error::{Disposition, Error};
 pub use schema::{MIGRATOR, SchemaState};

@@ -77,7 +77,10 @@ pub async fn get(store: &Store, object: &ObjectName) -> Result<ObjectRow, Error>
 /// Moves an object to a state, with what is wrong with it if anything is. A paused object stays paused and
 /// remembers the state for later.
 pub async fn set_state(
-    store: &Store, object: &ObjectName, state: ObjectState, problem: Option<&serde_json::Value>,
+    store: &Store,
+    object: &ObjectName,
+    state: ObjectState,
+    problem: Option<&serde_json::Value>,
 ) -> Result<(), Error> {
     sqlx::query!(
         "update shadow_sync.objects
@@ -124,7 +127,10 @@ pub async fn resume(store: &Store, object: &ObjectName) -> Result<bool, Error> {
 
 /// Records the end of a whole load: the object is live, and loaded in this shape up to this time.
 pub async fn loaded(
-    store: &Store, object: &ObjectName, read_end: DateTime<Utc>, shape: &str,
+    store: &Store,
+    object: &ObjectName,
+    read_end: DateTime<Utc>,
+    shape: &str,
 ) -> Result<(), Error> {
     sqlx::query!(
         "update shadow_sync.objects
@@ -213,7 +219,11 @@ pub(crate) async fn lock_for_reading(tx: &mut PgTransaction<'_>, object: &Object
 }
 
 /// Notes the latest request that found a record equal to its row.
-pub(crate) async fn confirm(tx: &mut PgTransaction<'_>, object: &ObjectName, read_no: i64) -> Result<(), Error> {
+pub(crate) async fn confirm(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    read_no: i64,
+) -> Result<(), Error> {
     sqlx::query!(
         "update shadow_sync.objects set confirmed_read_no = $2 where object = $1 and confirmed_read_no < $2",
         object.as_str(),

@@ -1,7 +1,7 @@
 //! Marks of reads: where a read stands among all others.
 
 use chrono::{DateTime, Utc};
-use shadow::{ReadMark, RecordId};
+use shadow::{JobId, ReadMark, RecordId};
 
 use crate::error::Error;
 use crate::jobs::PageProgress;
@@ -29,6 +29,8 @@ pub enum ReadKind {
     Fetch {
         /// The ids that were asked for.
         ids: Vec<RecordId>,
+        /// The job whose numbers they count for.
+        job: Option<JobId>,
     },
 }
 

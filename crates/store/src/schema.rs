@@ -93,17 +93,22 @@ impl Store {
             return Ok(Vec::new());
         }
         // The migrator makes this table, so that no migration of ours describes it to the build.
-        let versions = sqlx::query_scalar::<_, i64>("select version from shadow_sync.migrations where success");
+        let versions =
+            sqlx::query_scalar::<_, i64>("select version from shadow_sync.migrations where success");
         Ok(versions.fetch_all(self.pool()).await?)
     }
 }
 
 fn migration_error(error: MigrateError) -> Error {
     match error {
-        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => match Error::from(source) {
-            Error::Unexpected { source, .. } | Error::Data { source, .. } => Error::Migration(source.to_string()),
-            other => other,
-        },
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            match Error::from(source) {
+                Error::Unexpected { source, .. } | Error::Data { source, .. } => {
+                    Error::Migration(source.to_string())
+                }
+                other => other,
+            }
+        }
         other => Error::Migration(other.to_string()),
     }
 }

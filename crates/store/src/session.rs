@@ -25,7 +25,12 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { tables_schema: None, max_connections: 8, acquire_timeout: Duration::from_secs(10), pooled: false }
+        Self {
+            tables_schema: None,
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(10),
+            pooled: false,
+        }
     }
 }
 

@@ -12,7 +12,9 @@ pub async fn get<T: DeserializeOwned>(store: &Store, name: &str) -> Result<Optio
         .fetch_optional(store.pool())
         .await?;
     value
-        .map(|value| serde_json::from_value(value).map_err(|error| corrupt("setting", format!("{name}: {error}"))))
+        .map(|value| {
+            serde_json::from_value(value).map_err(|error| corrupt("setting", format!("{name}: {error}")))
+        })
         .transpose()
 }
 

@@ -182,12 +182,12 @@ async fn a_lost_or_wrong_password_and_data_of_another_version_are_named() {
 #[tokio::test]
 async fn data_that_was_half_made_when_a_program_died_is_made_anew() {
     let place = Place::new();
-    let rubbish = place.folder.join("cluster.new/base");
+    let rubbish = place.folder.join("cluster.new-1234/base");
     std::fs::create_dir_all(&rubbish).unwrap();
     let owner = Path::new("/proc/self").metadata().unwrap().uid();
     give_to_server(&place.folder, owner);
     let user = place.start().await.unwrap();
-    assert!(!place.folder.join("cluster.new").exists());
+    assert!(!place.folder.join("cluster.new-1234").exists());
     assert!(user.stop_if_last().await.unwrap());
 }
 

@@ -23,6 +23,9 @@ use super::{Error, ROLE};
 /// The file of our own settings, read after PostgreSQL's.
 const SETTINGS_FILE: &str = "shadow-sync.conf";
 
+/// How the folder of data that is being made begins.
+const UNFINISHED: &str = "cluster.new-";
+
 /// Only the socket (on Windows: loopback), and only with the password.
 const ACCESS: &str =
     if cfg!(windows) { "host all all 127.0.0.1/32 scram-sha-256\n" } else { "local all all scram-sha-256\n" };
@@ -133,10 +136,10 @@ impl Cluster {
             self.check_major()?;
             return self.read_password();
         }
-        let (unfinished, password_file) = (self.folder.join("cluster.new"), self.password_file());
-        if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished).map_err(Error::file(&unfinished, "removed"))?;
-        }
+        self.remove_unfinished();
+        // A name of its own: after a kill an older initdb may still be writing.
+        let unfinished = self.folder.join(format!("{UNFINISHED}{:08x}", rand::random::<u32>()));
+        let password_file = self.password_file();
         let password: String = rand::rng().sample_iter(Alphanumeric).take(40).map(char::from).collect();
         self.write_password(&password_file, &password)?;
         if let Err(error) = self.initialise(&unfinished, &password_file).await {
@@ -146,6 +149,15 @@ impl Cluster {
         }
         std::fs::rename(&unfinished, self.data()).map_err(Error::file(self.data(), "made"))?;
         Ok(password)
+    }
+
+    /// Removes what killed programs left; what resists is in nobody's way and is tried again next time.
+    fn remove_unfinished(&self) {
+        for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     async fn initialise(&self, data: &Path, password_file: &Path) -> Result<(), Error> {
@@ -163,6 +175,7 @@ impl Cluster {
             "--data-checksums",
         ]);
         let answer = command
+            .kill_on_drop(true)
             .output()
             .await
             .map_err(|why| Error::BinariesBroken { path: initdb, detail: why.to_string() })?;

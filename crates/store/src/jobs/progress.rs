@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use shadow::{JobId, RecordId};
 use sqlx::PgTransaction;
 
+use super::Requested;
 use crate::error::{Error, corrupt};
 use crate::leases::LeaseKey;
+use crate::merge::MergeOutcome;
 use crate::session::Store;
 
 /// Where in a page's rows a chunk stands; saved in the commit that merges the chunk.
@@ -63,7 +65,12 @@ pub async fn pages(store: &Store, id: JobId) -> Result<Vec<JobPage>, Error> {
 /// Notes that a page arrives: how it was asked for, and how many records it announces. A page that is downloaded
 /// again keeps what was merged of it; merging that again changes nothing.
 pub async fn page_started(
-    store: &Store, lease: &LeaseKey, id: JobId, page: i32, locator: Option<&str>, records: Option<i32>,
+    store: &Store,
+    lease: &LeaseKey,
+    id: JobId,
+    page: i32,
+    locator: Option<&str>,
+    records: Option<i32>,
 ) -> Result<(), Error> {
     let (mut tx, _) = super::held(store, lease, id).await?;
     sqlx::query!(
@@ -90,14 +97,36 @@ pub(crate) struct Tally {
     pub older: i64,
     pub rejected: i64,
     pub entered: i64,
+    pub removed: i64,
     pub stripped_nuls: i64,
+}
+
+impl Tally {
+    /// The numbers of a merge.
+    pub(crate) fn of(outcome: &MergeOutcome) -> Self {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Self {
+            inserted: number(outcome.inserted),
+            updated: number(outcome.updated),
+            stamped: number(outcome.stamped),
+            equal: number(outcome.equal),
+            older: number(outcome.older),
+            rejected: number(outcome.rejected),
+            entered: number(outcome.entered),
+            removed: number(outcome.deleted),
+            stripped_nuls: number(outcome.stripped_nuls),
+        }
+    }
 }
 
 /// Notes in the merging transaction how far the page is, what happened to its records, and which ids were seen
 /// without being written. Returns what a person asked of the job.
 pub(crate) async fn merged(
-    tx: &mut PgTransaction<'_>, progress: &PageProgress, tally: Tally, seen: &[RecordId],
-) -> Result<super::Requested, Error> {
+    tx: &mut PgTransaction<'_>,
+    progress: &PageProgress,
+    counts: Tally,
+    seen: &[RecordId],
+) -> Result<Requested, Error> {
     let page = sqlx::query!(
         "select records_merged, merged_at is not null as \"done!\"
            from shadow_sync.job_pages where job_id = $1 and page = $2 for update",
@@ -127,34 +156,52 @@ pub(crate) async fn merged(
     )
     .execute(&mut **tx)
     .await?;
-    let counted = if read > 0 { tally } else { Tally { entered: tally.entered, ..Tally::default() } };
+    let counted = if read > 0 { counts } else { Tally { entered: counts.entered, ..Tally::default() } };
+    let requested = tally(tx, progress.job, read, counted).await?;
+    if !seen.is_empty() {
+        mark_seen(tx, progress.job, seen).await?;
+    }
+    Ok(requested)
+}
+
+/// Adds to a job's numbers; returns what a person asked of it.
+pub(crate) async fn tally(
+    tx: &mut PgTransaction<'_>,
+    job: JobId,
+    read: i64,
+    counts: Tally,
+) -> Result<Requested, Error> {
     let requested = sqlx::query_scalar!(
         "update shadow_sync.jobs
             set records_read = records_read + $2, records_inserted = records_inserted + $3,
                 records_updated = records_updated + $4, records_stamped = records_stamped + $5,
                 records_equal = records_equal + $6, records_older = records_older + $7,
                 records_rejected = records_rejected + $8, records_entered = records_entered + $9,
-                stripped_nuls = stripped_nuls + $10
+                records_removed = records_removed + $10, stripped_nuls = stripped_nuls + $11
           where id = $1
          returning requested",
-        progress.job.0,
+        job.0,
         read,
-        counted.inserted,
-        counted.updated,
-        counted.stamped,
-        counted.equal,
-        counted.older,
-        counted.rejected,
-        counted.entered,
-        counted.stripped_nuls,
+        counts.inserted,
+        counts.updated,
+        counts.stamped,
+        counts.equal,
+        counts.older,
+        counts.rejected,
+        counts.entered,
+        counts.removed,
+        counts.stripped_nuls,
     )
     .fetch_optional(&mut **tx)
     .await?
-    .ok_or_else(|| Error::UnknownJob(progress.job.to_string()))?;
-    if !seen.is_empty() {
-        mark_seen(tx, progress.job, seen).await?;
-    }
-    super::Requested::parse(&requested).ok_or_else(|| corrupt("request", requested))
+    .ok_or_else(|| Error::UnknownJob(job.to_string()))?;
+    Requested::parse(&requested).ok_or_else(|| corrupt("request", requested))
+}
+
+/// Notes how many records a job removed.
+pub(crate) async fn removed(tx: &mut PgTransaction<'_>, job: JobId, records: usize) -> Result<(), Error> {
+    let removed = i64::try_from(records).unwrap_or(i64::MAX);
+    tally(tx, job, 0, Tally { removed, ..Tally::default() }).await.map(drop)
 }
 
 /// Notes ids that a job saw without writing their rows: the id comparison must not miss them.

@@ -1,0 +1,369 @@
+//! Writing rows: in, over, out, and what follows for rejected records and child tables.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use shadow::mapping::ColumnKind;
+use shadow::plan::DirtyReason;
+use shadow::{Mapping, ObjectName, PreparedChunk, RecordId};
+use sqlx::{AssertSqlSafe, PgTransaction};
+
+use crate::error::{Error, corrupt};
+use crate::rejects;
+use crate::tables::copy::{self, RowMark};
+use crate::tables::shape::TableShape;
+
+/// Sent to the server in pieces of this size, so that it parses one while the next is written.
+const COPY_PIECE: usize = 256 << 10;
+
+/// One transaction that writes one shadow table and, by consequence, its children's.
+pub(crate) struct Writer<'w, 't> {
+    tx: &'w mut PgTransaction<'t>,
+    shape: TableShape<'w>,
+    children: Vec<TableShape<'w>>,
+    changes: Vec<Changes>,
+}
+
+/// What happened to the records of one object, for who deletes cache keys.
+struct Changes {
+    object: ObjectName,
+    /// Records that came in or changed.
+    ids: Vec<String>,
+    /// What keys may have been made of before.
+    before: Vec<Value>,
+}
+
+/// What left a table.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub rows: u64,
+    /// Rows of children that moved to the rejected records.
+    pub moved: u64,
+    /// Unique values that are free now.
+    pub freed: Vec<String>,
+}
+
+impl<'w, 't> Writer<'w, 't> {
+    pub(crate) fn new(
+        tx: &'w mut PgTransaction<'t>,
+        schema: &str,
+        mapping: &'w Mapping,
+        children: Vec<&'w Mapping>,
+    ) -> Self {
+        let object = |mapping: &Mapping| Changes {
+            object: mapping.object.clone(),
+            ids: Vec::new(),
+            before: Vec::new(),
+        };
+        Self {
+            tx,
+            changes: std::iter::once(mapping).chain(children.iter().copied()).map(object).collect(),
+            shape: TableShape::of(mapping, schema),
+            children: children.into_iter().map(|child| TableShape::of(child, schema)).collect(),
+        }
+    }
+
+    /// The children of a resolved mapping, as [`Self::new`] takes them.
+    pub(crate) fn children_of(children: &[Arc<Mapping>]) -> Vec<&Mapping> {
+        children.iter().map(AsRef::as_ref).collect()
+    }
+
+    pub(crate) fn tx(&mut self) -> &mut PgTransaction<'t> {
+        self.tx
+    }
+
+    fn object(&self) -> &'w ObjectName {
+        &self.shape.mapping().object
+    }
+
+    /// Lets unique values pass from row to row until the commit.
+    pub(crate) async fn defer_unique(&mut self) -> Result<(), Error> {
+        if self.shape.mapping().unique.is_some() {
+            sqlx::query("set constraints all deferred").execute(&mut **self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes new rows.
+    pub(crate) async fn insert(
+        &mut self,
+        chunk: &PreparedChunk,
+        places: &[usize],
+        mark: &RowMark,
+    ) -> Result<(), Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let kinds: Vec<ColumnKind> = self.shape.mapping().columns.iter().map(|column| column.kind).collect();
+        let mut copy = self.tx.copy_in_raw(&self.shape.copy_in()).await?;
+        let mut piece = Vec::with_capacity(COPY_PIECE + (COPY_PIECE >> 2));
+        copy::header(&mut piece);
+        for place in places {
+            copy::row(&kinds, chunk, &chunk.records[*place], mark, &mut piece);
+            if piece.len() >= COPY_PIECE {
+                copy.send(&piece[..]).await?;
+                piece.clear();
+            }
+        }
+        copy::trailer(&mut piece);
+        copy.send(&piece[..]).await?;
+        expect_rows(copy.finish().await?, places.len())?;
+        let ids = places.iter().map(|place| chunk.records[*place].id.to_string());
+        self.changes[0].ids.extend(ids);
+        Ok(())
+    }
+
+    /// Writes over rows.
+    pub(crate) async fn update(
+        &mut self,
+        chunk: &PreparedChunk,
+        places: &[usize],
+        mark: &RowMark,
+    ) -> Result<(), Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let columns = Arrays::of(chunk, places);
+        let mut query = sqlx::query(self.shape.update())
+            .bind(mark.mark.as_of)
+            .bind(mark.mark.read_no)
+            .bind(mark.read_end)
+            .bind(&columns.ids)
+            .bind(&columns.payloads)
+            .bind(&columns.stamps)
+            .bind(&columns.created)
+            .bind(&columns.hashes);
+        for index in 0..chunk.columns_per_record() {
+            let texts: Vec<Option<&str>> =
+                places.iter().map(|place| chunk.column(&chunk.records[*place], index)).collect();
+            query = query.bind(texts);
+        }
+        expect_rows(query.execute(&mut **self.tx).await?.rows_affected(), places.len())?;
+        self.changes[0].ids.extend(columns.ids.iter().map(|id| (*id).to_owned()));
+        Ok(())
+    }
+
+    /// Writes over stamps and marks of rows whose content is the same.
+    pub(crate) async fn update_stamps(
+        &mut self,
+        chunk: &PreparedChunk,
+        places: &[usize],
+        mark: &RowMark,
+    ) -> Result<(), Error> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let columns = Arrays::of(chunk, places);
+        let written = sqlx::query(self.shape.update_stamps())
+            .bind(mark.mark.as_of)
+            .bind(mark.mark.read_no)
+            .bind(mark.read_end)
+            .bind(&columns.ids)
+            .bind(&columns.payloads)
+            .bind(&columns.stamps)
+            .execute(&mut **self.tx)
+            .await?
+            .rows_affected();
+        expect_rows(written, places.len())
+    }
+
+    /// Notes what keys of a changed row may have been made of before.
+    pub(crate) fn note_before(&mut self, id: &RecordId, key: &str) {
+        self.changes[0].before.push(json!({ "id": id, "key": key }));
+    }
+
+    /// Takes rows out. Rows of children that point to them move to the rejected records first, so that the
+    /// database's cascade finds nothing to remove.
+    pub(crate) async fn leave(&mut self, ids: &[RecordId]) -> Result<Left, Error> {
+        let mut left = Left::default();
+        if ids.is_empty() {
+            return Ok(left);
+        }
+        let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+        for (child, changes) in self.children.iter().zip(&mut self.changes[1..]) {
+            let Some(move_out) = child.move_out() else { continue };
+            let moved: Vec<(String, String)> = sqlx::query_as(move_out)
+                .bind(&ids)
+                .bind(child.mapping().object.as_str())
+                .fetch_all(&mut **self.tx)
+                .await?;
+            left.moved += moved.len() as u64;
+            let gone = |(id, parent)| json!({ "id": id, "parent": parent, "gone": true });
+            changes.before.extend(moved.into_iter().map(gone));
+        }
+        let gone: Vec<(String, Option<String>)> =
+            sqlx::query_as(self.shape.delete()).bind(&ids).fetch_all(&mut **self.tx).await?;
+        left.rows = gone.len() as u64;
+        for (id, key) in gone {
+            self.changes[0].before.push(json!({ "id": id, "key": key, "gone": true }));
+            left.freed.extend(key);
+        }
+        Ok(left)
+    }
+
+    /// Lets rejected records enter from what is kept of them; then also those of children that waited for them.
+    pub(crate) async fn enter(&mut self, ids: &[RecordId]) -> Result<u64, Error> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let texts: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+        let entered: Vec<String> = sqlx::query_scalar(self.shape.enter())
+            .bind(self.object().as_str())
+            .bind(&texts)
+            .fetch_all(&mut **self.tx)
+            .await?;
+        expect_rows(entered.len() as u64, ids.len())?;
+        self.changes[0].ids.extend(entered);
+        let children = self.enter_children(ids).await?;
+        Ok(ids.len() as u64 + children)
+    }
+
+    /// Lets rejected records of children enter whose parents have just come in.
+    pub(crate) async fn enter_children(&mut self, parents: &[RecordId]) -> Result<u64, Error> {
+        if parents.is_empty() || self.children.is_empty() {
+            return Ok(0);
+        }
+        let parents: Vec<&str> = parents.iter().map(RecordId::as_str).collect();
+        let mut count = 0;
+        for (child, changes) in self.children.iter().zip(&mut self.changes[1..]) {
+            // A child with a unique column of its own enters by the sweep, which looks at that too.
+            if child.mapping().unique.is_some() {
+                continue;
+            }
+            let object = child.mapping().object.as_str();
+            let waiting = sqlx::query_scalar!(
+                "select record_id from shadow_sync.rejects
+                  where object = $1 and reason = 'missing-product' and parent_id = any($2::text[])",
+                object,
+                &parents as &[&str],
+            )
+            .fetch_all(&mut **self.tx)
+            .await?;
+            if waiting.is_empty() {
+                continue;
+            }
+            let entered: Vec<String> = sqlx::query_scalar(child.enter())
+                .bind(object)
+                .bind(&waiting)
+                .fetch_all(&mut **self.tx)
+                .await?;
+            count += entered.len() as u64;
+            changes.ids.extend(entered);
+        }
+        Ok(count)
+    }
+
+    /// Lets the senior of the rejected records enter that wait for values that are free now.
+    pub(crate) async fn enter_freed(&mut self, freed: &[String]) -> Result<u64, Error> {
+        if freed.is_empty() {
+            return Ok(0);
+        }
+        let cured = sqlx::query_scalar!(
+            "select distinct on (claim) record_id from shadow_sync.rejects
+              where object = $1 and claim = any($2)
+              order by claim, created_date, record_id",
+            self.object().as_str(),
+            freed,
+        )
+        .fetch_all(&mut **self.tx)
+        .await?;
+        let cured = parse_all(&cured)?;
+        self.enter(&cured).await
+    }
+
+    /// Rejected records of this object whose cause is gone.
+    pub(crate) async fn find_cured(
+        &mut self,
+        parent: Option<&Mapping>,
+        limit: i64,
+    ) -> Result<Vec<RecordId>, Error> {
+        let mut cured: Vec<String> = Vec::new();
+        if let Some(waiting) = self.shape.waiting_for_free() {
+            let object = self.object().as_str();
+            cured = sqlx::query_scalar(waiting).bind(object).bind(limit).fetch_all(&mut **self.tx).await?;
+        }
+        if let Some(parent) = parent.filter(|_| self.shape.mapping().unique.is_none()) {
+            let waiting = TableShape::of(parent, self.shape.schema()).waiting_for_present();
+            let object = self.object().as_str();
+            cured.extend(
+                sqlx::query_scalar::<_, String>(waiting)
+                    .bind(object)
+                    .bind(limit)
+                    .fetch_all(&mut **self.tx)
+                    .await?,
+            );
+        }
+        parse_all(&cured)
+    }
+
+    /// Rejected records that should hold what another record holds, and those others: all to be fetched.
+    pub(crate) async fn find_senior(&mut self, limit: i64) -> Result<Vec<(RecordId, DirtyReason)>, Error> {
+        let Some(senior) = self.shape.senior_rejects() else { return Ok(Vec::new()) };
+        let object = self.object().as_str();
+        let rows = sqlx::query_as(senior).bind(object).bind(limit).fetch_all(&mut **self.tx).await?;
+        rejects::both_dirty(rows)
+    }
+
+    /// Orders the deletion of cache keys for everything that was written, one order per object.
+    pub(crate) async fn note_changes(&mut self) -> Result<(), Error> {
+        for changes in &self.changes {
+            if changes.ids.is_empty() && changes.before.is_empty() {
+                continue;
+            }
+            sqlx::query!(
+                "insert into shadow_sync.invalidations (object, ids, before) values ($1, $2, $3)",
+                changes.object.as_str(),
+                &changes.ids,
+                json!(changes.before),
+            )
+            .execute(&mut **self.tx)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_all(ids: &[String]) -> Result<Vec<RecordId>, Error> {
+    ids.iter().map(|id| RecordId::parse(id).map_err(|_| corrupt("record id", id))).collect()
+}
+
+/// A statement that wrote another number of rows than planned met somebody who writes without our lock.
+fn expect_rows(written: u64, planned: usize) -> Result<(), Error> {
+    if written == planned as u64 {
+        return Ok(());
+    }
+    Err(Error::Contention { state: format!("{written} rows written where {planned} were planned") })
+}
+
+/// Columns of some records, as arrays to be bound.
+struct Arrays<'a> {
+    ids: Vec<&'a str>,
+    payloads: Vec<&'a str>,
+    stamps: Vec<Option<DateTime<Utc>>>,
+    created: Vec<Option<DateTime<Utc>>>,
+    hashes: Vec<&'a [u8]>,
+}
+
+impl<'a> Arrays<'a> {
+    fn of(chunk: &'a PreparedChunk, places: &[usize]) -> Self {
+        let records = || places.iter().map(|place| &chunk.records[*place]);
+        Self {
+            ids: records().map(|record| record.id.as_str()).collect(),
+            payloads: records()
+                .map(|record| std::str::from_utf8(chunk.payload(record)).unwrap_or("null"))
+                .collect(),
+            stamps: records().map(|record| record.system_modstamp.to_utc()).collect(),
+            created: records().map(|record| record.created_date.to_utc()).collect(),
+            hashes: records().map(|record| &record.hash[..]).collect(),
+        }
+    }
+}
+
+/// Sets what a commit waits for: chunks inside a job need not wait for the disk, because the job's last one does,
+/// and what a crash of the server takes back it takes back together with the progress.
+pub(crate) async fn set_synchronous(tx: &mut PgTransaction<'_>, on: bool) -> Result<(), Error> {
+    let set = format!("set local synchronous_commit = {}", if on { "on" } else { "off" });
+    sqlx::query(AssertSqlSafe(set)).execute(&mut **tx).await?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What is stored of a chunk's records, read under the table's lock.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use shadow::plan::{
+    Current, Holder, Roles, StoredReject, StoredRow, StoredTombstone, claims_at_stake, parents_named,
+};
+use shadow::value::Moment;
+use shadow::version::StoredVersion;
+use shadow::{ObjectName, PreparedChunk, Reason, RecordId, ResolvedMapping};
+use sqlx::PgTransaction;
+
+use crate::error::{Error, corrupt};
+use crate::objects::Locked;
+use crate::tables::shape::TableShape;
+
+type StateRow = (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>);
+
+/// Reads what the plan of a chunk depends on.
+pub(super) async fn load(
+    tx: &mut PgTransaction<'_>,
+    schema: &str,
+    mapping: &ResolvedMapping,
+    chunk: &PreparedChunk,
+    locked: Locked,
+) -> Result<Current, Error> {
+    let roles = Roles::of(&mapping.mapping);
+    let shape = TableShape::of(&mapping.mapping, schema);
+    let ids: Vec<&str> = chunk.records.iter().map(|record| record.id.as_str()).collect();
+    let mut current = Current { confirmed: locked.confirmed, ..Current::default() };
+    let rows: Vec<StateRow> = sqlx::query_as(shape.state()).bind(&ids).fetch_all(&mut **tx).await?;
+    current.rows.reserve(rows.len());
+    for (id, as_of, stamp, read_no, hash, created, claim) in rows {
+        let version = version(as_of, stamp, read_no, &hash)?;
+        current.rows.insert(parse(&id)?, StoredRow { version, created_date: created.into(), claim });
+    }
+    if locked.has_rejects {
+        current.rejects = rejects(tx, mapping.object(), Some(&ids), None).await?;
+    }
+    if locked.has_tombstones {
+        current.tombstones = tombstones(tx, mapping.object(), &ids).await?;
+    }
+    let claims: Vec<String> =
+        claims_at_stake(roles, chunk, &current).into_iter().map(str::to_owned).collect();
+    if let (Some(holders), false) = (shape.holders(), claims.is_empty()) {
+        let found: Vec<(String, String, DateTime<Utc>)> =
+            sqlx::query_as(holders).bind(&claims).fetch_all(&mut **tx).await?;
+        for (claim, id, created) in found {
+            current.holders.insert(claim, Holder { id: parse(&id)?, created_date: created.into() });
+        }
+        if locked.has_rejects {
+            let waiting = rejects(tx, mapping.object(), None, Some(&claims)).await?;
+            current.rejects.extend(waiting);
+        }
+    }
+    let parents = parents_named(roles, chunk);
+    if let (Some(parent), false) = (&mapping.parent, parents.is_empty()) {
+        let ids: Vec<&str> = parents.iter().map(RecordId::as_str).collect();
+        let present = TableShape::of(parent, schema).present();
+        let found: Vec<String> = sqlx::query_scalar(present).bind(&ids).fetch_all(&mut **tx).await?;
+        current.parents = found.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
+    }
+    Ok(current)
+}
+
+fn parse(id: &str) -> Result<RecordId, Error> {
+    RecordId::parse(id).map_err(|_| corrupt("record id", id))
+}
+
+fn version(as_of: i64, stamp: DateTime<Utc>, read_no: i64, hash: &[u8]) -> Result<StoredVersion, Error> {
+    let hash = hash.try_into().map_err(|_| corrupt("row hash", hash.len()))?;
+    Ok(StoredVersion { as_of, system_modstamp_ms: Moment::from(stamp).0, read_no, hash })
+}
+
+/// Rejected records with some ids, or waiting for some values.
+async fn rejects(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    ids: Option<&[&str]>,
+    claims: Option<&[String]>,
+) -> Result<HashMap<RecordId, StoredReject>, Error> {
+    let rows = sqlx::query!(
+        "select record_id, as_of, system_modstamp, read_no, row_hash, created_date, detail, claim
+           from shadow_sync.rejects
+          where object = $1 and (record_id = any($2::text[]) or claim = any($3::text[]))",
+        object.as_str(),
+        ids.unwrap_or_default() as &[&str],
+        claims.unwrap_or_default(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let reason: Reason =
+                serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?;
+            let reject = StoredReject {
+                version: version(row.as_of, row.system_modstamp, row.read_no, &row.row_hash)?,
+                created_date: row.created_date.into(),
+                reason,
+                claim: row.claim,
+            };
+            Ok((parse(&row.record_id)?, reject))
+        })
+        .collect()
+}
+
+async fn tombstones(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    ids: &[&str],
+) -> Result<HashMap<RecordId, StoredTombstone>, Error> {
+    let rows = sqlx::query!(
+        "select record_id, as_of, read_no from shadow_sync.tombstones
+          where object = $1 and record_id = any($2::text[])",
+        object.as_str(),
+        ids as &[&str],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((parse(&row.record_id)?, StoredTombstone { as_of: row.as_of, read_no: row.read_no })))
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! One commit of a merge.
+
+use shadow::plan::{ApplyPlan, Current, Roles, plan};
+use shadow::{PreparedChunk, RecordId};
+
+use super::apply::{Writer, set_synchronous};
+use super::{Merge, MergeOutcome, state};
+use crate::error::Error;
+use crate::failpoint;
+use crate::jobs::{self, Tally};
+use crate::reads::ReadKind;
+use crate::tables::copy::RowMark;
+use crate::{dirty, leases, objects, rejects, stamps, tombstones};
+
+/// Merges records in one transaction. With `carried`, what became of the chunk's other records, it also saves the
+/// progress of who read the chunk.
+pub(super) async fn merge_once(
+    merge: &Merge<'_>,
+    chunk: &PreparedChunk,
+    carried: Option<&MergeOutcome>,
+) -> Result<MergeOutcome, Error> {
+    let mapping = merge.mapping;
+    let mut tx = merge.store.begin().await?;
+    set_synchronous(&mut tx, waits_for_disk(merge)).await?;
+    leases::check(&mut tx, merge.lease).await?;
+    if let Some(parent) = &mapping.mapping.parent {
+        objects::lock_for_reading(&mut tx, &parent.object).await?;
+    }
+    let locked = objects::lock(&mut tx, mapping.object()).await?;
+    let schema = merge.store.tables_schema();
+    let current = state::load(&mut tx, schema, mapping, chunk, locked).await?;
+    let plan = plan(Roles::of(&mapping.mapping), chunk, merge.read.mark, &current);
+    failpoint::reach("chunk.planned");
+    let mark = RowMark { mark: merge.read.mark, read_end: merge.read.end, updated_at: locked.now };
+    let children = Writer::children_of(&mapping.children);
+    let mut writer = Writer::new(&mut tx, schema, &mapping.mapping, children);
+    let mut outcome = write(&mut writer, merge, chunk, &plan, &current, &mark).await?;
+    writer.note_changes().await?;
+    if !plan.equal.is_empty() {
+        objects::confirm(&mut tx, mapping.object(), merge.read.mark.read_no).await?;
+    }
+    settle_dirty(&mut tx, merge, chunk, &plan, locked.has_dirty).await?;
+    outcome.stripped_nuls = chunk.stripped_nuls as u64;
+    outcome.seen = unwritten(chunk, &plan);
+    if let Some(carried) = carried {
+        let mut whole = carried.clone();
+        whole.add(outcome.clone());
+        outcome.requested = save_progress(&mut tx, merge, &whole).await?;
+    }
+    failpoint::reach("chunk.applied");
+    tx.commit().await?;
+    Ok(outcome)
+}
+
+/// Whether the commit must have reached the disk before anything else happens: the end of a job's pages, and
+/// whatever is not part of a job's pages.
+fn waits_for_disk(merge: &Merge<'_>) -> bool {
+    match &merge.read.kind {
+        ReadKind::Page(progress) => progress.end.as_ref().is_some_and(|end| end.next_locator.is_none()),
+        ReadKind::Fetch { .. } => true,
+    }
+}
+
+async fn write(
+    writer: &mut Writer<'_, '_>,
+    merge: &Merge<'_>,
+    chunk: &PreparedChunk,
+    plan: &ApplyPlan,
+    current: &Current,
+    mark: &RowMark,
+) -> Result<MergeOutcome, Error> {
+    let mapping = &*merge.mapping.mapping;
+    let object = &mapping.object;
+    let id = |place: &usize| chunk.records[*place].id;
+    let refused: Vec<RecordId> = plan.rejects.iter().map(|(place, _)| id(place)).collect();
+    let deleted: Vec<RecordId> = plan.deleted.iter().map(id).collect();
+    let leaving: Vec<RecordId> =
+        refused.iter().chain(&deleted).filter(|id| current.rows.contains_key(id)).copied().collect();
+    if !plan.updates.is_empty() {
+        writer.defer_unique().await?;
+    }
+    let left = writer.leave(&leaving).await?;
+    writer.update(chunk, &plan.updates, mark).await?;
+    note_old_claims(writer, mapping, chunk, &plan.updates, current);
+    writer.update_stamps(chunk, &plan.stamp_only, mark).await?;
+    writer.insert(chunk, &plan.inserts, mark).await?;
+    let inserted: Vec<RecordId> = plan.inserts.iter().map(id).collect();
+    if !current.rejects.is_empty() {
+        let known = |id: &&RecordId| current.rejects.contains_key(id);
+        let cured: Vec<RecordId> = inserted.iter().chain(&deleted).filter(known).copied().collect();
+        rejects::forget(writer.tx(), object, &cured).await?;
+    }
+    if !current.tombstones.is_empty() {
+        let known = |id: &&RecordId| current.tombstones.contains_key(id);
+        let alive: Vec<RecordId> = inserted.iter().chain(&refused).filter(known).copied().collect();
+        tombstones::lift(writer.tx(), object, &alive).await?;
+    }
+    if !plan.rejects.is_empty() {
+        rejects::keep(writer.tx(), mapping, chunk, mark.mark, mark.read_end, &plan.rejects).await?;
+    }
+    if !plan.retold.is_empty() {
+        rejects::retell(writer.tx(), object, &plan.retold).await?;
+    }
+    if !deleted.is_empty() {
+        tombstones::put(writer.tx(), object, &deleted, mark.mark, false).await?;
+    }
+    let entered = writer.enter(&plan.entered).await? + writer.enter_children(&inserted).await?;
+    Ok(MergeOutcome {
+        inserted: plan.inserts.len() as u64,
+        updated: plan.updates.len() as u64,
+        stamped: plan.stamp_only.len() as u64,
+        equal: plan.equal.len() as u64,
+        older: plan.older.len() as u64,
+        rejected: plan.rejects.len() as u64,
+        deleted: deleted.len() as u64,
+        entered,
+        moved: left.moved,
+        dirty: plan.dirty.iter().map(|(id, _)| *id).collect(),
+        ..MergeOutcome::default()
+    })
+}
+
+/// Notes the unique values that changed rows had before: keys may have been made of them.
+fn note_old_claims(
+    writer: &mut Writer<'_, '_>,
+    mapping: &shadow::Mapping,
+    chunk: &PreparedChunk,
+    updates: &[usize],
+    current: &Current,
+) {
+    let Some(unique) = Roles::of(mapping).unique else { return };
+    for place in updates {
+        let record = &chunk.records[*place];
+        let old = current.rows.get(&record.id).and_then(|row| row.claim.as_deref());
+        if let Some(old) = old.filter(|old| Some(*old) != chunk.column(record, unique)) {
+            writer.note_before(&record.id, old);
+        }
+    }
+}
+
+/// Clears the marks of records that a fetch settled, and marks those that must be fetched.
+async fn settle_dirty(
+    tx: &mut sqlx::PgTransaction<'_>,
+    merge: &Merge<'_>,
+    chunk: &PreparedChunk,
+    plan: &ApplyPlan,
+    has_dirty: bool,
+) -> Result<(), Error> {
+    let object = merge.mapping.object();
+    if has_dirty && matches!(merge.read.kind, ReadKind::Fetch { .. }) {
+        let waits = |id: &RecordId| plan.dirty.binary_search_by_key(id, |(id, _)| *id).is_ok();
+        let settled: Vec<RecordId> =
+            chunk.records.iter().map(|record| record.id).filter(|id| !waits(id)).collect();
+        dirty::clear(tx, object, &settled).await?;
+    }
+    if !plan.dirty.is_empty() {
+        dirty::mark(tx, object, merge.read.mark.as_of, &plan.dirty).await?;
+    }
+    Ok(())
+}
+
+/// The records whose rows or rejects do not carry this read's number, although it saw them.
+fn unwritten(chunk: &PreparedChunk, plan: &ApplyPlan) -> Vec<RecordId> {
+    let places = plan.equal.iter().chain(&plan.older);
+    let mut ids: Vec<RecordId> = places.map(|place| chunk.records[*place].id).collect();
+    ids.extend(plan.dirty.iter().map(|(id, _)| *id).filter(|id| chunk.find(id).is_some()));
+    ids
+}
+
+async fn save_progress(
+    tx: &mut sqlx::PgTransaction<'_>,
+    merge: &Merge<'_>,
+    whole: &MergeOutcome,
+) -> Result<Option<jobs::Requested>, Error> {
+    let Some(job) = merge.job() else { return Ok(None) };
+    let tally = Tally::of(whole);
+    match &merge.read.kind {
+        ReadKind::Page(progress) => jobs::merged(tx, progress, tally, &whole.seen).await.map(Some),
+        ReadKind::Fetch { ids, .. } => {
+            stamps::fetched(tx, job, ids).await?;
+            if !whole.seen.is_empty() {
+                jobs::mark_seen(tx, job, &whole.seen).await?;
+            }
+            jobs::tally(tx, job, 0, tally).await.map(Some)
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The statements for one shadow table, rendered from its mapping.
+//!
+//! Names are quoted, values are bound. Every statement names its table with the schema.
+
+use shadow::Mapping;
+use shadow::mapping::ColumnKind;
+use sqlx::AssertSqlSafe;
+
+use super::quote::{ident, literal};
+
+/// Our own columns behind the mapped ones, in the order of the table.
+pub(crate) const OWN_COLUMNS: [&str; 8] = [
+    "updated_at",
+    "raw_payload",
+    "as_of",
+    "system_modstamp",
+    "created_date",
+    "read_no",
+    "read_end",
+    "row_hash",
+];
+
+/// A rendered statement. Its text comes from this module alone.
+pub(crate) type Statement = AssertSqlSafe<String>;
+
+/// One shadow table.
+pub(crate) struct TableShape<'a> {
+    mapping: &'a Mapping,
+    schema: String,
+    /// Schema and table, quoted.
+    table: String,
+    /// The key column, quoted.
+    key: String,
+    unique: Option<String>,
+    parent: Option<String>,
+}
+
+fn column_type(kind: ColumnKind) -> String {
+    match kind {
+        ColumnKind::Text => "text".to_owned(),
+        ColumnKind::Numeric { precision, scale } => format!("numeric({precision},{scale})"),
+        ColumnKind::Integer => "bigint".to_owned(),
+        ColumnKind::Boolean => "boolean".to_owned(),
+        ColumnKind::Date => "date".to_owned(),
+        ColumnKind::Timestamp => "timestamptz".to_owned(),
+    }
+}
+
+impl<'a> TableShape<'a> {
+    /// The table of a mapping in a schema.
+    pub(crate) fn of(mapping: &'a Mapping, schema: &str) -> Self {
+        Self {
+            mapping,
+            schema: schema.to_owned(),
+            table: format!("{}.{}", ident(schema), ident(&mapping.table)),
+            key: ident(&mapping.key),
+            unique: mapping.unique.as_deref().map(ident),
+            parent: mapping.parent.as_ref().map(|parent| ident(&parent.column)),
+        }
+    }
+
+    /// The mapping.
+    pub(crate) fn mapping(&self) -> &'a Mapping {
+        self.mapping
+    }
+
+    /// The schema, as it is named.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    fn mapped_columns(&self) -> Vec<String> {
+        self.mapping.columns.iter().map(|column| ident(&column.name)).collect()
+    }
+
+    fn all_columns(&self) -> String {
+        let mut all = vec![self.key.clone()];
+        all.extend(self.mapped_columns());
+        all.extend(OWN_COLUMNS.map(str::to_owned));
+        all.join(", ")
+    }
+
+    /// Rows, rejected records and dirty records of one snapshot, and its time. `$1` object.
+    pub(crate) fn count(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select (select count(*) from {}),
+                    (select count(*) from shadow_sync.rejects where object = $1),
+                    (select count(*) from shadow_sync.dirty where object = $1),
+                    now()",
+            self.table
+        ))
+    }
+
+    /// What is stored of some ids: key, as_of, system_modstamp, read_no, row_hash, created_date, unique value.
+    /// `$1` ids.
+    pub(crate) fn state(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}
+               from {table} where {key} = any($1)",
+            key = self.key,
+            unique = self.unique.as_deref().unwrap_or("null::text"),
+            table = self.table,
+        ))
+    }
+
+    /// Those of some ids that are stored. `$1` ids.
+    pub(crate) fn present(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key} from {table} where {key} = any($1)",
+            key = self.key,
+            table = self.table
+        ))
+    }
+
+    /// Who holds some unique values: value, key, created_date. `$1` values. None if no column is unique.
+    pub(crate) fn holders(&self) -> Option<Statement> {
+        let unique = self.unique.as_deref()?;
+        Some(AssertSqlSafe(format!(
+            "select {unique}, {key}, created_date from {table} where {unique} = any($1)",
+            key = self.key,
+            table = self.table,
+        )))
+    }
+
+    /// Takes rows in COPY's binary format, columns as [`super::copy`] writes them.
+    pub(crate) fn copy_in(&self) -> String {
+        format!("copy {} ({}) from stdin (format binary)", self.table, self.all_columns())
+    }
+
+    /// Overwrites rows. `$1` as_of, `$2` read_no, `$3` read_end, `$4` ids, `$5` payloads, `$6` stamps, `$7` created
+    /// dates, `$8` hashes, then an array of texts per mapped column.
+    pub(crate) fn update(&self) -> Statement {
+        let columns = self.mapped_columns();
+        let arrays: String = (0..columns.len()).map(|place| format!(", ${}::text[]", place + 9)).collect();
+        let names: String = (0..columns.len()).map(|place| format!(", c{place}")).collect();
+        let sets: String = columns
+            .iter()
+            .zip(&self.mapping.columns)
+            .enumerate()
+            .map(|(place, (name, column))| format!("{name} = new.c{place}::{}, ", column_type(column.kind)))
+            .collect();
+        AssertSqlSafe(format!(
+            "update {table} as old
+                set {sets}updated_at = now(), raw_payload = new.raw_payload::jsonb, as_of = $1,
+                    system_modstamp = new.system_modstamp, created_date = new.created_date, read_no = $2,
+                    read_end = $3, row_hash = new.row_hash
+               from unnest($4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[]{arrays})
+                    as new (id, raw_payload, system_modstamp, created_date, row_hash{names})
+              where old.{key} = new.id",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+
+    /// Overwrites stamp and mark of rows, and the stamp that their payload shows. `$1` to `$6` as in
+    /// [`Self::update`].
+    pub(crate) fn update_stamps(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "update {table} as old
+                set raw_payload = new.raw_payload::jsonb, as_of = $1, system_modstamp = new.system_modstamp,
+                    read_no = $2, read_end = $3
+               from unnest($4::text[], $5::text[], $6::timestamptz[]) as new (id, raw_payload, system_modstamp)
+              where old.{key} = new.id",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+
+    /// Deletes rows; returns key and unique value of each. `$1` ids.
+    pub(crate) fn delete(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "delete from {table} where {key} = any($1) returning {key}, {unique}",
+            table = self.table,
+            key = self.key,
+            unique = self.unique.as_deref().unwrap_or("null::text"),
+        ))
+    }
+
+    /// Moves rows to the rejected records because their parent goes; returns key and parent of each. `$1` parents'
+    /// ids, `$2` object.
+    pub(crate) fn move_out(&self) -> Option<Statement> {
+        let parent = self.parent.as_deref()?;
+        Some(AssertSqlSafe(format!(
+            "with gone as (delete from {table} where {parent} = any($1) returning *),
+                  kept as (
+                    insert into shadow_sync.rejects
+                        (object, record_id, reason, detail, parent_id, columns, raw_payload, as_of, system_modstamp,
+                         created_date, read_no, read_end, row_hash)
+                    select $2, {key}, 'missing-product',
+                           jsonb_build_object('code', 'missing-product', 'product', {parent}), {parent}, {columns},
+                           raw_payload, as_of, system_modstamp, created_date, read_no, read_end, row_hash
+                      from gone)
+             select {key}, {parent} from gone",
+            table = self.table,
+            key = self.key,
+            columns = self.columns_as_json(),
+        )))
+    }
+
+    /// The mapped columns of a row as a JSON object of texts.
+    fn columns_as_json(&self) -> String {
+        let members: Vec<String> = self
+            .mapping
+            .columns
+            .iter()
+            .map(|column| format!("{}, {}::text", literal(&column.name), ident(&column.name)))
+            .collect();
+        format!("jsonb_build_object({})", members.join(", "))
+    }
+
+    /// Moves rejected records into the table from what is kept of them; returns the keys. `$1` object, `$2` ids.
+    pub(crate) fn enter(&self) -> Statement {
+        let columns: String = self
+            .mapping
+            .columns
+            .iter()
+            .map(|column| format!("(columns ->> {})::{}, ", literal(&column.name), column_type(column.kind)))
+            .collect();
+        AssertSqlSafe(format!(
+            "with cured as (
+                 delete from shadow_sync.rejects where object = $1 and record_id = any($2) returning *)
+             insert into {table} ({all})
+             select record_id, {columns}now(), raw_payload, as_of, system_modstamp, created_date, read_no, read_end,
+                    row_hash
+               from cured
+             returning {key}",
+            table = self.table,
+            all = self.all_columns(),
+            key = self.key,
+        ))
+    }
+
+    /// Rejected records whose parent is in this table. `$1` the child's object, `$2` most of them.
+    pub(crate) fn waiting_for_present(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select r.record_id from shadow_sync.rejects r join {table} p on p.{key} = r.parent_id
+              where r.object = $1 and r.reason = 'missing-product'
+              order by r.record_id limit $2",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+
+    /// Rejected records that are first in line for a value that no row holds. `$1` object, `$2` most of them.
+    pub(crate) fn waiting_for_free(&self) -> Option<Statement> {
+        let unique = self.unique.as_deref()?;
+        Some(AssertSqlSafe(format!(
+            "select distinct on (r.claim) r.record_id from shadow_sync.rejects r
+              where r.object = $1 and r.claim is not null
+                and not exists (select from {table} t where t.{unique} = r.claim)
+                and not exists (select from shadow_sync.dirty d where d.object = $1 and d.claim = r.claim)
+              order by r.claim, r.created_date, r.record_id limit $2",
+            table = self.table,
+        )))
+    }
+
+    /// Rejected records that are senior to who holds their value: id, value and the holder's id. `$1` object, `$2`
+    /// most of them.
+    pub(crate) fn senior_rejects(&self) -> Option<Statement> {
+        let unique = self.unique.as_deref()?;
+        Some(AssertSqlSafe(format!(
+            "select r.record_id, r.claim, t.{key} from shadow_sync.rejects r join {table} t on t.{unique} = r.claim
+              where r.object = $1 and r.claim is not null and (r.created_date, r.record_id) < (t.created_date, t.{key})
+                and not exists (
+                        select from shadow_sync.dirty d where d.object = $1 and d.record_id = r.record_id)
+              order by r.record_id limit $2",
+            table = self.table,
+            key = self.key,
+        )))
+    }
+
+    /// Notes the rows and rejected records that a job's results lack: those that an earlier request brought and the
+    /// job did not see. `$1` job, `$2` the job's read_no, `$3` object.
+    pub(crate) fn find_unseen(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "with seen as (select unnest(ids) collate \"C\" as id from shadow_sync.job_seen where job_id = $1)
+             insert into shadow_sync.job_removals (job_id, record_id)
+             select $1, old.id
+               from (select {key} as id from {table} where read_no < $2
+                     union all
+                     select record_id from shadow_sync.rejects where object = $3 and read_no < $2) as old
+              where not exists (select from seen where seen.id = old.id)
+             on conflict do nothing",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+
+    /// Those of some ids whose stored stamp is not the given one, or was read too soon after it to be trusted.
+    /// `$1` ids, `$2` stamps, `$3` object, `$4` seconds that must lie between stamp and read.
+    pub(crate) fn differing(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select new.id
+               from unnest($1::text[], $2::timestamptz[]) as new (id, stamp)
+               left join {table} t
+                 on t.{key} = new.id and t.system_modstamp = new.stamp
+                and t.read_end >= new.stamp + make_interval(secs => $4)
+               left join shadow_sync.rejects r
+                 on r.object = $3 and r.record_id = new.id and r.system_modstamp = new.stamp
+                and r.read_end >= new.stamp + make_interval(secs => $4)
+              where t.{key} is null and r.record_id is null",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+
+    /// Rows that a read may find gone: not brought by a later one. `$1` ids, `$2` as_of, `$3` read_no.
+    pub(crate) fn removable(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key} from {table} where {key} = any($1) and as_of <= $2 and read_no < $3",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_from_a_mapping_cannot_leave_its_quotes() {
+        let mut mapping = Mapping::pricebook_entry();
+        mapping.table = "t\" (x) --".to_owned();
+        mapping.columns[0].name = "a'b\"c".to_owned();
+        let shape = TableShape::of(&mapping, "public");
+        assert!(
+            shape
+                .copy_in()
+                .starts_with("copy \"public\".\"t\"\" (x) --\" (\"pricebook_entry_id\", \"a'b\"\"c\"")
+        );
+        assert!(shape.enter().0.contains("(columns ->> 'a''b\"c')::text"));
+    }
+}
