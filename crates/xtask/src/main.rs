@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a developer's tool: its output is its product")]
 
+mod bench;
 mod bindings;
 mod console;
 mod display;
@@ -40,6 +41,8 @@ enum Command {
     Run(run::Args),
     /// Runs every check, stage by stage, and stops at the first that fails
     Test(test::Args),
+    /// Measures, and prints a table with the bars
+    Bench(bench::Args),
     /// Writes the TypeScript of the window's commands anew from the Rust types
     Bindings(bindings::Args),
     /// Writes `.sqlx` anew from the queries and a fresh database
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Bindings(args) => bindings::run(&args),
         Command::Prepare(args) => prepare::run(&args),
     };

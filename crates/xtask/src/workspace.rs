@@ -46,6 +46,11 @@ impl Workspace {
         self.target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
     }
 
+    /// The folder of programs that were built with optimisation.
+    pub fn optimised(&self) -> PathBuf {
+        self.target.join("release")
+    }
+
     /// Cargo in the checkout, with the queries checked against `.sqlx` instead of a database.
     pub fn cargo(&self, words: &[&str]) -> Command {
         let mut command = Command::new("cargo");

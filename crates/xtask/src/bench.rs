@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: the numbers that anybody can measure again.
+
+mod backfill;
+mod bench_place;
+mod measured;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A backfill of price book entries from the simulated org, beside a plain COPY and merge of the same rows
+    Backfill(backfill::Args),
+}
+
+/// Measures. Exit code 0 when every bar is met, 1 when one is missed.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Backfill(args) => backfill::run(args),
+    }
+}
