@@ -216,7 +216,7 @@ pub fn plan(roles: Roles, chunk: &PreparedChunk, mark: ReadMark, current: &Curre
             Standing::Doubtful => plan.dirty.push((record.id, DirtyReason::Doubt)),
             Standing::Deleted => place_deleted(place, record, current, &mut plan),
             Standing::Refused(verdict, reason) => {
-                place_reject(place, record, verdict, reason, current, &mut plan)
+                place_reject(place, record, verdict, reason, current, &mut plan);
             }
             Standing::Candidate(verdict) => match outcome.of(place) {
                 contest::Outcome::Holds => place_stored(place, record, verdict, current, &mut plan),

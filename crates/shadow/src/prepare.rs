@@ -248,11 +248,10 @@ impl<'a> Writer<'a> {
                 (None, _) => column.name.clone(),
             };
             let refused = match written {
-                Some(Ok(())) => None,
                 Some(Err(Refused::NotExact)) => Some(Reason::PriceNotExact { field: name() }),
                 Some(Err(Refused::Broken)) => Some(Reason::BrokenValue { field: name() }),
                 None if column.required => Some(self.missing(&column.name, name())),
-                None => None,
+                Some(Ok(())) | None => None,
             };
             let filled = matches!(written, Some(Ok(()))) && self.texts.bytes.len() > start;
             if !filled {

@@ -172,11 +172,13 @@ impl Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
+        let server = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        if let Some((state, message)) =
+            server.map(|error| (error.code().to_owned(), error.message().to_owned()))
+        {
+            return of_server(&state, message, error);
+        }
         match &error {
-            sqlx::Error::Database(database) => match database.try_downcast_ref::<PgDatabaseError>() {
-                Some(server) => of_server(&server.code().to_owned(), server.message().to_owned(), error),
-                None => Self::Unexpected { state: None, source: Box::new(error) },
-            },
             // A connection that breaks off in the middle of an answer shows itself as a protocol error.
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)

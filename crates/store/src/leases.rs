@@ -57,11 +57,11 @@ pub async fn acquire(store: &Store, name: &str, holder: &str) -> Result<Option<L
     let token = Uuid::new_v4();
     let pooled = store.options().pooled;
     let mut connection = if pooled { None } else { Some(store.own_connection().await?) };
-    let taken = match &mut connection {
+    let won = match &mut connection {
         Some(connection) => take(connection, name, token, holder, true).await?,
         None => take(&mut *store.pool().acquire().await?, name, token, holder, false).await?,
     };
-    Ok(taken.then(|| Lease { key: LeaseKey { name: name.to_owned(), token }, connection }))
+    Ok(won.then(|| Lease { key: LeaseKey { name: name.to_owned(), token }, connection }))
 }
 
 async fn take(
@@ -73,7 +73,7 @@ async fn take(
 ) -> Result<bool, Error> {
     // A backend is the same one only if it also began at the same time: process numbers are used again. The time
     // is hidden from roles that may not see the holder's session; then the number has to do.
-    let taken = sqlx::query!(
+    let rows = sqlx::query!(
         "insert into shadow_sync.leases as held (name, token, holder, backend_pid, backend_start, expires_at)
          select $1, $2, $3, me.pid, me.backend_start, clock_timestamp() + make_interval(secs => $5)
            from (select 1) as one
@@ -96,7 +96,7 @@ async fn take(
     .execute(connection)
     .await?
     .rows_affected();
-    Ok(taken == 1)
+    Ok(rows == 1)
 }
 
 /// Prolongs a lease.

@@ -14,7 +14,7 @@ use crate::session::Store;
 
 /// A rejected record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RejectedRecord {
+pub struct Reject {
     /// The object.
     pub object: ObjectName,
     /// Its id.
@@ -31,30 +31,32 @@ pub struct RejectedRecord {
     pub tried_at: DateTime<Utc>,
 }
 
-/// Rejected records by object and id: up to `limit` behind `after`.
+/// Rejected records by object and id: up to `limit` behind the record `after`.
 pub async fn list(
     store: &Store,
     object: Option<&ObjectName>,
-    after: Option<(&ObjectName, RecordId)>,
+    after: Option<RecordId>,
     limit: i64,
-) -> Result<Vec<RejectedRecord>, Error> {
+) -> Result<Vec<Reject>, Error> {
     let rows = sqlx::query!(
         r#"select object, record_id, detail, claim, raw_payload ->> 'Name' as name, since, tried_at
              from shadow_sync.rejects
             where ($1::text is null or object = $1)
-              and ($2::text is null or (object, record_id) > ($2, $3 collate "C"))
+              and ($2::text is null
+                   or (object, record_id) > (
+                        coalesce((select object from shadow_sync.rejects where record_id = $2 limit 1), $1, ''),
+                        $2 collate "C"))
             order by object, record_id
-            limit $4"#,
+            limit $3"#,
         object.map(ObjectName::as_str),
-        after.map(|(object, _)| object.as_str()),
-        after.map(|(_, id)| id.to_string()),
+        after.map(|id| id.to_string()),
         limit,
     )
     .fetch_all(store.pool())
     .await?;
     rows.into_iter()
         .map(|row| {
-            Ok(RejectedRecord {
+            Ok(Reject {
                 object: ObjectName::parse(&row.object).map_err(|_| corrupt("object", &row.object))?,
                 id: RecordId::parse(&row.record_id).map_err(|_| corrupt("record id", &row.record_id))?,
                 reason: serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?,
@@ -73,16 +75,18 @@ pub struct ReasonCount {
     /// The object.
     pub object: ObjectName,
     /// The reason's stable word ([`Reason::code`]).
-    pub reason: String,
+    pub code: String,
     /// How many.
     pub records: i64,
 }
 
-/// How many records are rejected for what.
-pub async fn counts(store: &Store) -> Result<Vec<ReasonCount>, Error> {
+/// How many records are rejected for what, of one object if given.
+pub async fn count_by_reason(store: &Store, object: Option<&ObjectName>) -> Result<Vec<ReasonCount>, Error> {
     let rows = sqlx::query!(
         r#"select object, reason, count(*) as "records!" from shadow_sync.rejects
-            group by object, reason order by object, reason"#
+            where $1::text is null or object = $1
+            group by object, reason order by object, reason"#,
+        object.map(ObjectName::as_str),
     )
     .fetch_all(store.pool())
     .await?;
@@ -90,7 +94,7 @@ pub async fn counts(store: &Store) -> Result<Vec<ReasonCount>, Error> {
         .map(|row| {
             Ok(ReasonCount {
                 object: ObjectName::parse(&row.object).map_err(|_| corrupt("object", &row.object))?,
-                reason: row.reason,
+                code: row.reason,
                 records: row.records,
             })
         })

@@ -140,7 +140,7 @@ impl Store {
 
 fn settings(set: &str) -> String {
     let all = SETTINGS.iter().chain(if set == "set" { &KEEP_ALIVES[..] } else { &[] });
-    all.map(|(name, value)| format!("{set} {name} = '{value}';")).collect()
+    all.map(|(name, value)| format!("{set} {name} = '{value}';")).collect::<Vec<_>>().concat()
 }
 
 /// The schema of the shadow tables: made if it is a setting of its own, else the connection's first.

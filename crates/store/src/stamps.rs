@@ -63,13 +63,16 @@ pub async fn compare_chunk(
     Ok(StampsOutcome { equal, differing: differing.len() as u64, requested })
 }
 
-fn read(chunk: &RowChunk) -> Result<(Vec<RecordId>, Vec<Option<DateTime<Utc>>>), Error> {
+/// Ids, and the stamp of each.
+type Stamps = (Vec<RecordId>, Vec<Option<DateTime<Utc>>>);
+
+fn read(chunk: &RowChunk) -> Result<Stamps, Error> {
     let column = |name: &str| {
         chunk.column(name).ok_or_else(|| Error::from(UnreadableChunk::MissingColumn(name.to_owned())))
     };
     let (id, stamp) = (column("Id")?, column("SystemModstamp")?);
     let unreadable = |row, field| UnreadableChunk::UnreadableRow { row, field };
-    let mut read = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
+    let mut read: Stamps = (Vec::with_capacity(chunk.len()), Vec::with_capacity(chunk.len()));
     for (place, row) in chunk.rows().enumerate() {
         let found = row.field(id).and_then(|text| RecordId::parse(text).ok());
         read.0.push(found.ok_or_else(|| unreadable(place + 1, "Id"))?);

@@ -152,7 +152,6 @@ fn write_digits(two: u32, out: &mut Vec<u8>) {
     out.push(digit(two));
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder of ten fits")]
 fn digit(number: u32) -> u8 {
     b'0' + (number % 10) as u8
 }

@@ -46,6 +46,10 @@ fn column_type(kind: ColumnKind) -> String {
     }
 }
 
+fn joined<T>(items: impl IntoIterator<Item = T>, text: impl Fn(T) -> String) -> String {
+    items.into_iter().map(text).collect::<Vec<_>>().concat()
+}
+
 impl<'a> TableShape<'a> {
     /// The table of a mapping in a schema.
     pub(crate) fn of(mapping: &'a Mapping, schema: &str) -> Self {
@@ -131,14 +135,12 @@ impl<'a> TableShape<'a> {
     /// dates, `$8` hashes, then an array of texts per mapped column.
     pub(crate) fn update(&self) -> Statement {
         let columns = self.mapped_columns();
-        let arrays: String = (0..columns.len()).map(|place| format!(", ${}::text[]", place + 9)).collect();
-        let names: String = (0..columns.len()).map(|place| format!(", c{place}")).collect();
-        let sets: String = columns
-            .iter()
-            .zip(&self.mapping.columns)
-            .enumerate()
-            .map(|(place, (name, column))| format!("{name} = new.c{place}::{}, ", column_type(column.kind)))
-            .collect();
+        let arrays = joined(0..columns.len(), |place| format!(", ${}::text[]", place + 9));
+        let names = joined(0..columns.len(), |place| format!(", c{place}"));
+        let sets =
+            joined(columns.iter().zip(&self.mapping.columns).enumerate(), |(place, (name, column))| {
+                format!("{name} = new.c{place}::{}, ", column_type(column.kind))
+            });
         AssertSqlSafe(format!(
             "update {table} as old
                 set {sets}updated_at = now(), raw_payload = new.raw_payload::jsonb, as_of = $1,
@@ -210,12 +212,9 @@ impl<'a> TableShape<'a> {
 
     /// Moves rejected records into the table from what is kept of them; returns the keys. `$1` object, `$2` ids.
     pub(crate) fn enter(&self) -> Statement {
-        let columns: String = self
-            .mapping
-            .columns
-            .iter()
-            .map(|column| format!("(columns ->> {})::{}, ", literal(&column.name), column_type(column.kind)))
-            .collect();
+        let columns = joined(&self.mapping.columns, |column| {
+            format!("(columns ->> {})::{}, ", literal(&column.name), column_type(column.kind))
+        });
         AssertSqlSafe(format!(
             "with cured as (
                  delete from shadow_sync.rejects where object = $1 and record_id = any($2) returning *)
