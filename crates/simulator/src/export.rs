@@ -14,8 +14,11 @@ use crate::{
 /// The objects of an export. A file that is not there is an object without records.
 const OBJECTS: [&str; 4] = ["Account", "Product2", "Pricebook2", "PricebookEntry"];
 
+/// Objects and their records.
+pub type Loaded = Vec<(Object, Arc<dyn Base>)>;
+
 /// Reads a folder. The number stands for its content, so that the org's id follows from it.
-pub fn load(folder: &Path) -> Result<(Vec<(Object, Arc<dyn Base>)>, u64), Error> {
+pub fn load(folder: &Path) -> Result<(Loaded, u64), Error> {
     let mut digest = 0xcbf2_9ce4_8422_2325_u64;
     let mut objects = Vec::new();
     for name in OBJECTS {

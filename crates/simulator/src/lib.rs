@@ -20,6 +20,7 @@ mod lock;
 mod oauth;
 mod options;
 mod org;
+mod position;
 mod rest;
 mod schema;
 mod selection;

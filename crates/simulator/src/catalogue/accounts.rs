@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use super::{SPAN_S, Shape, hash, moment, object_of, people, pick, standard};
 use crate::{
     ids::RecordId,
+    position::in_memory,
     schema::{Field, Kind, Object},
     table::Base,
     value::Value,
@@ -162,7 +163,7 @@ impl Accounts {
     }
 
     fn place(&self, row: u64, billing: bool) -> (&'static str, &'static str, &'static str) {
-        CITIES[(self.hash(if billing { 40 } else { 41 }, row) % CITIES.len() as u64) as usize]
+        CITIES[in_memory(self.hash(if billing { 40 } else { 41 }, row) % CITIES.len() as u64)]
     }
 
     fn name<'a>(&self, row: u64, out: &'a mut String) -> Value<'a> {
@@ -211,11 +212,14 @@ impl Base for Accounts {
             Column::Type => Value::Text(pick(&TYPES, self.hash(46, row))),
             Column::Industry => Value::Text(pick(&INDUSTRIES, self.hash(47, row))),
             Column::ParentId if row % 25 == 24 => Value::Id(self.id(row - 24)),
-            Column::ParentId | Column::Compound | Column::State => Value::Null,
+            Column::Description if row == 5 => {
+                Value::Text("Line one\r\nLine two with \"quotes\"\n\nLine four, after a gap")
+            }
+            Column::ParentId | Column::Compound | Column::State | Column::Description => Value::Null,
             Column::Number => compose(scratch, format_args!("AC{:06}", row + 100)),
             Column::Phone => compose(scratch, format_args!("+49 40 {:07}", self.hash(48, row) % 10_000_000)),
             Column::Website => compose(scratch, format_args!("https://www.account-{row}.example")),
-            Column::Employees if row % 9 == 0 => Value::Null,
+            Column::Employees if row.is_multiple_of(9) => Value::Null,
             Column::Employees => Value::Int(i64::try_from(self.hash(49, row) % 4_000).unwrap_or(0) + 1),
             Column::Revenue => Value::Decimal(Decimal::from(self.hash(50, row) % 9_000 * 10_000)),
             Column::Street(billing) => {
@@ -240,10 +244,6 @@ impl Base for Accounts {
             Column::Source if row % 10 == 7 => Value::Null,
             Column::Source => Value::Text(pick(&SOURCES, self.hash(55, row))),
             Column::CheckedOn => Value::Date(self.modified(row).div_euclid(crate::calendar::DAY_MS)),
-            Column::Description if row == 5 => {
-                Value::Text("Line one\r\nLine two with \"quotes\"\n\nLine four, after a gap")
-            }
-            Column::Description => Value::Null,
             Column::Created => Value::Time(self.created(row)),
             Column::Modified => Value::Time(self.modified(row)),
         }

@@ -14,6 +14,7 @@ pub use people::{DEMO_USERNAME, SECOND_USERNAME, catalogue_manager, demo_user_id
 use crate::{
     calendar::DAY_MS,
     ids::RecordId,
+    position::in_memory,
     schema::{Field, Object, known_field, known_object},
     snapshot::Snapshot,
     table::Base,
@@ -93,7 +94,7 @@ fn hash(seed: u64, purpose: u64, position: u64) -> u64 {
 
 /// One of several texts, by a hash.
 fn pick<'a>(from: &[&'a str], hash: u64) -> &'a str {
-    from[(hash % from.len() as u64) as usize]
+    from[in_memory(hash % from.len() as u64)]
 }
 
 /// A moment of the catalogue's growth, in milliseconds: whole seconds, as Salesforce stamps them.
@@ -122,7 +123,7 @@ impl Base for Kept {
     }
 
     fn id(&self, row: u64) -> RecordId {
-        self.ids[row as usize]
+        self.ids[in_memory(row)]
     }
 
     fn find(&self, id: &RecordId) -> Option<u64> {
@@ -130,7 +131,7 @@ impl Base for Kept {
     }
 
     fn read<'a>(&'a self, row: u64, field: usize, _scratch: &'a mut String) -> Value<'a> {
-        self.rows[row as usize].get(field).map_or(Value::Null, Owned::lend)
+        self.rows[in_memory(row)].get(field).map_or(Value::Null, Owned::lend)
     }
 }
 

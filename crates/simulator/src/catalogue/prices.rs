@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use super::{CURRENCIES, Kept, SPAN_S, Shape, hash, moment, object_of, people, products, standard};
 use crate::{
     ids::RecordId,
+    position::in_memory,
     schema::{Field, Kind, Object, audit_fields, known_object},
     table::Base,
     value::{Owned, Value},
@@ -33,7 +34,7 @@ pub fn books(shape: &Shape) -> (Object, Arc<dyn Base>) {
     object.fields.extend(audit_fields());
     let records = (0..book_count(shape)).map(|book| {
         let id = RecordId::generated(BOOK_PREFIX, book);
-        let name = match BOOKS.get(book as usize) {
+        let name = match BOOKS.get(in_memory(book)) {
             Some(name) => (*name).to_owned(),
             None => format!("Customer contract {book:05}"),
         };
@@ -170,7 +171,7 @@ impl Entries {
     }
 
     fn uses_standard_price(&self, row: u64) -> bool {
-        self.book(row) > 0 && self.hash(21, row) % 8 == 0
+        self.book(row) > 0 && self.hash(21, row).is_multiple_of(8)
     }
 
     fn price(&self, row: u64) -> Decimal {
@@ -181,7 +182,7 @@ impl Entries {
         }
         let base = products::base_cents(self.shape.seed, self.product(row));
         let base_cents = i64::try_from(base.mantissa()).unwrap_or(0);
-        let percent = [100, 108, 86][self.currency(row) as usize];
+        let percent = [100, 108, 86][in_memory(self.currency(row))];
         let rebate =
             i64::try_from(self.hash(22, self.book(row)) % 30).unwrap_or(0) * i64::from(self.book(row) > 0);
         Decimal::new((base_cents * percent / 100) * (100 - rebate) / 100, 2)
@@ -223,9 +224,9 @@ impl Base for Entries {
         match self.columns[field] {
             Column::Id => Value::Id(self.id(row)),
             Column::Derived => Value::Null,
-            Column::Pricebook2Id => Value::Id(self.book_ids[self.book(row) as usize]),
+            Column::Pricebook2Id => Value::Id(self.book_ids[in_memory(self.book(row))]),
             Column::Product2Id => Value::Id(RecordId::generated(products::PREFIX, self.product(row))),
-            Column::CurrencyIsoCode => Value::Text(CURRENCIES[self.currency(row) as usize]),
+            Column::CurrencyIsoCode => Value::Text(CURRENCIES[in_memory(self.currency(row))]),
             Column::UnitPrice => Value::Decimal(self.price(row)),
             Column::IsActive => Value::Bool(row % 29 != 28),
             Column::UseStandardPrice => Value::Bool(self.uses_standard_price(row)),
@@ -234,7 +235,7 @@ impl Base for Entries {
             Column::ValidFrom => Value::Date(self.created(row).div_euclid(crate::calendar::DAY_MS) + 1),
             Column::ValidUntil if row % 11 == 3 => Value::Null,
             Column::ValidUntil => Value::Date(self.created(row).div_euclid(crate::calendar::DAY_MS) + 1_096),
-            Column::MinimumTerm => Value::Decimal([1_u64, 12, 24][(self.hash(27, row) % 3) as usize].into()),
+            Column::MinimumTerm => Value::Decimal([1_u64, 12, 24][in_memory(self.hash(27, row) % 3)].into()),
             Column::TaxClass => Value::Text(super::pick(&TAXES, self.hash(28, self.product(row)))),
             Column::OfferText => Value::Text(super::pick(&OFFER_TEXTS, self.hash(29, row))),
             Column::Created => Value::Time(self.created(row)),

@@ -7,6 +7,7 @@ use rust_decimal::Decimal;
 use super::{SPAN_S, Shape, hash, moment, object_of, people, pick, standard};
 use crate::{
     ids::RecordId,
+    position::in_memory,
     schema::{Field, Kind, Object},
     table::Base,
     value::Value,
@@ -151,7 +152,7 @@ impl Products {
     }
 
     fn months(&self, row: u64) -> u64 {
-        [1, 12, 24, 36][(hash(self.shape.seed, 3, row) % 4) as usize]
+        [1, 12, 24, 36][in_memory(hash(self.shape.seed, 3, row) % 4)]
     }
 
     fn region(&self, row: u64) -> &'static str {
@@ -159,7 +160,7 @@ impl Products {
     }
 
     fn speed(&self, row: u64) -> u32 {
-        SPEEDS[(hash(self.shape.seed, 5, row) % SPEEDS.len() as u64) as usize]
+        SPEEDS[in_memory(hash(self.shape.seed, 5, row) % SPEEDS.len() as u64)]
     }
 
     fn name<'a>(&self, row: u64, out: &'a mut String) -> Value<'a> {
@@ -176,7 +177,7 @@ impl Products {
     }
 
     fn compose_name(&self, row: u64, out: &mut String) {
-        let tier = TIERS[self.tier(row) as usize];
+        let tier = TIERS[in_memory(self.tier(row))];
         let months = self.months(row);
         let written = match self.class(row) {
             Class::Sim => {
@@ -201,7 +202,7 @@ impl Products {
             Class::AddOn => "ADD",
         };
         out.clear();
-        let tier = TIERS[self.tier(row) as usize].as_bytes()[0] as char;
+        let tier = TIERS[in_memory(self.tier(row))].as_bytes()[0] as char;
         write!(out, "{class}{dash}{tier}{dash}{row:06}").expect("writing to a string cannot fail");
         Value::Text(out)
     }
@@ -212,9 +213,9 @@ impl Products {
             4 => out.push_str("First line\r\nsecond line\nthird \"quoted\", with a comma\rand a lone return"),
             6 => out.push_str("#N/A"),
             10 if self.shape.nul_text => out.push_str("before\0after"),
-            _ if hash(self.shape.seed, 9, row) % 5 == 0 => return Value::Null,
+            _ if hash(self.shape.seed, 9, row).is_multiple_of(5) => return Value::Null,
             _ => {
-                let tier = TIERS[self.tier(row) as usize];
+                let tier = TIERS[in_memory(self.tier(row))];
                 write!(out, "{tier} offer, minimum term {} months, ", self.months(row))
                     .expect("writing to a string cannot fail");
                 out.push_str(match self.class(row) {
@@ -282,16 +283,15 @@ impl Base for Products {
             Column::CurrencyIsoCode => Value::Text(super::CURRENCIES[0]),
             Column::OfferingType => Value::Text(OFFERINGS[usize::from(class == Class::AddOn)]),
             Column::PlanTier if class == Class::AddOn => Value::Null,
-            Column::PlanTier => Value::Text(TIERS[self.tier(row) as usize]),
+            Column::PlanTier => Value::Text(TIERS[in_memory(self.tier(row))]),
             Column::VpnRegion if class == Class::Vpn => Value::Text(self.region(row)),
             Column::Bandwidth if matches!(class, Class::Internet | Class::Vpn) => {
                 Value::Decimal(self.speed(row).into())
             }
-            Column::VpnRegion | Column::Bandwidth => Value::Null,
             Column::ContractMonths => Value::Decimal(self.months(row).into()),
             Column::LaunchedOn => Value::Date(self.created(row).div_euclid(crate::calendar::DAY_MS) + 14),
             Column::Notes if row == 9 && !self.long_text.is_empty() => Value::Text(&self.long_text),
-            Column::Notes => Value::Null,
+            Column::VpnRegion | Column::Bandwidth | Column::Notes => Value::Null,
             Column::IsDeleted => Value::Bool(false),
             Column::CreatedDate => Value::Time(self.created(row)),
             Column::CreatedById | Column::LastModifiedById => Value::Id(people::catalogue_manager()),

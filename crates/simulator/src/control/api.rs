@@ -11,6 +11,7 @@ use crate::{
     lock::lock,
     oauth,
     org::Org,
+    position::in_memory,
 };
 
 /// Records of one page of a list.
@@ -173,10 +174,9 @@ fn settings(org: &Org, call: &Call) -> Reply {
     if let Some(on) = body["refresh_rotation"].as_bool() {
         org.set_refresh_rotation(on);
     }
-    if let Some(username) = body["signed_in_user"].as_str() {
-        if let Err(error) = org.set_signed_in_user(username) {
-            return refuse(StatusCode::BAD_REQUEST, &error.to_string());
-        }
+    let user = body["signed_in_user"].as_str().map(|username| org.set_signed_in_user(username));
+    if let Some(Err(error)) = user {
+        return refuse(StatusCode::BAD_REQUEST, &error.to_string());
     }
     if let Some(used) = body["api_requests_used"].as_u64() {
         let allowed = lock(&org.usage).allowed();
@@ -197,7 +197,7 @@ fn requests(org: &Org) -> Json {
         .request_log()
         .into_iter()
         .rev()
-        .take(LISTED as usize)
+        .take(in_memory(LISTED))
         .map(|request| json!({"method": request.method, "target": request.target, "status": request.status}))
         .collect();
     json!({"requests": log})

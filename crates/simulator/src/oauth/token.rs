@@ -35,7 +35,7 @@ fn authorization_code(org: &Org, call: &Call) -> Reply {
     let mut identity = lock(&org.identity);
     let app = match client(&identity, call, Secret::Optional) {
         Ok(app) => app,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let text = call.form("code").unwrap_or_default();
     let code = match identity.redeem(&text, org.clock.now_ms()) {
@@ -73,7 +73,7 @@ fn refresh(org: &Org, call: &Call) -> Reply {
     let mut identity = lock(&org.identity);
     let app = match client(&identity, call, Secret::Optional) {
         Ok(app) => app,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     if call.form("scope").is_some() {
         return refuse("invalid_request", "scope parameter not supported");
@@ -97,7 +97,7 @@ fn client_credentials(org: &Org, call: &Call) -> Reply {
     let mut identity = lock(&org.identity);
     let app = match client(&identity, call, Secret::Required) {
         Ok(app) => app,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let session = Session {
         grant: None,
@@ -154,7 +154,7 @@ pub fn revoke(org: &Org, call: &Call) -> Reply {
 pub fn introspect(org: &Org, call: &Call) -> Reply {
     let identity = lock(&org.identity);
     if let Err(reply) = client(&identity, call, Secret::Required) {
-        return reply;
+        return *reply;
     }
     let token = call.form("token").unwrap_or_default();
     let found = identity
@@ -179,7 +179,7 @@ pub fn introspect(org: &Org, call: &Call) -> Reply {
 }
 
 /// Whether a client must show its secret.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Secret {
     /// A public client has none; one that is shown must be right.
     Optional,
@@ -187,7 +187,7 @@ enum Secret {
     Required,
 }
 
-fn client(identity: &Identity, call: &Call, secret: Secret) -> Result<App, Reply> {
+fn client(identity: &Identity, call: &Call, secret: Secret) -> Result<App, Box<Reply>> {
     let basic =
         call.header("authorization").and_then(|value| value.strip_prefix("Basic ")).and_then(|encoded| {
             let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
@@ -204,13 +204,15 @@ fn client(identity: &Identity, call: &Call, secret: Secret) -> Result<App, Reply
         None => (call.form("client_id").unwrap_or_default(), call.form("client_secret")),
     };
     let Some(app) = identity.app(&client_id) else {
-        return Err(refuse("invalid_client_id", "client identifier invalid"));
+        return Err(Box::new(refuse("invalid_client_id", "client identifier invalid")));
     };
     match shown {
         Some(shown) if app.secret.as_deref() != Some(shown.as_str()) => {
-            Err(refuse("invalid_client", "invalid client credentials"))
+            Err(Box::new(refuse("invalid_client", "invalid client credentials")))
         }
-        None if secret == Secret::Required => Err(refuse("invalid_client", "invalid client credentials")),
+        None if secret == Secret::Required => {
+            Err(Box::new(refuse("invalid_client", "invalid client credentials")))
+        }
         _ => Ok(app.clone()),
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 pub fn userinfo(org: &Org, call: &Call) -> Reply {
     let session = match session(org, call) {
         Ok(session) => session,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let mut body = person(org, session.user);
     body["sub"] = Json::String(identity_url(org, session.user));
@@ -29,7 +29,7 @@ pub fn userinfo(org: &Org, call: &Call) -> Reply {
 pub fn identity(org: &Org, call: &Call) -> Reply {
     let session = match session(org, call) {
         Ok(session) => session,
-        Err(reply) => return reply,
+        Err(reply) => return *reply,
     };
     let asked = (call.segments.get(1), call.segments.get(2).and_then(|id| RecordId::parse(id)));
     if asked.0.and_then(|id| RecordId::parse(id)) != Some(org.id()) || asked.1 != Some(session.user) {
@@ -82,14 +82,14 @@ fn person(org: &Org, user: RecordId) -> Json {
     })
 }
 
-fn session(org: &Org, call: &Call) -> Result<Session, Reply> {
+fn session(org: &Org, call: &Call) -> Result<Session, Box<Reply>> {
     let bearer = call.header("authorization").and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         (scheme.eq_ignore_ascii_case("Bearer") || scheme == "OAuth").then_some(token)
     });
     let token = bearer.map(str::to_owned).or_else(|| call.form("access_token"));
-    let Some(token) = token else { return Err(refuse("Missing_OAuth_Token")) };
-    lock(&org.identity).session(token.trim()).cloned().ok_or_else(|| refuse("Bad_OAuth_Token"))
+    let Some(token) = token else { return Err(Box::new(refuse("Missing_OAuth_Token"))) };
+    lock(&org.identity).session(token.trim()).cloned().ok_or_else(|| Box::new(refuse("Bad_OAuth_Token")))
 }
 
 fn refuse(text: &'static str) -> Reply {

@@ -89,14 +89,12 @@ impl Org {
         let whole = text.rfind('\n').map_or(0, |at| at + 1);
         for line in text[..whole].lines() {
             let entry: Entry = serde_json::from_str(line).map_err(|error| failed(error.into()))?;
-            if let Entry::Org { id } = &entry {
-                if *id != self.record.id.as_str() {
-                    return Err(Error::StateOfAnotherOrg {
-                        path: path.to_owned(),
-                        found: id.clone(),
-                        expected: self.record.id.to_string(),
-                    });
+            match &entry {
+                Entry::Org { id } if *id != self.record.id.as_str() => {
+                    let (found, expected) = (id.clone(), self.record.id.to_string());
+                    return Err(Error::StateOfAnotherOrg { path: path.to_owned(), found, expected });
                 }
+                _ => {}
             }
             apply(&mut write(&self.data), &entry)?;
         }

@@ -44,7 +44,7 @@ pub fn first_page(asked: &Asked<'_>, all_rows: bool) -> Result<Reply, Failure> {
         Output::Groups(groups) => grouped(&plan, groups, &snapshot, all_rows),
         Output::Rows(_) => {
             let rows = soql::select(&plan, &snapshot, all_rows);
-            page(asked, Cursor { plan, rows, all_rows }, None, 0)
+            page(asked, &Cursor { plan, rows, all_rows }, None, 0)
         }
     }
 }
@@ -60,10 +60,10 @@ pub fn next_page(asked: &Asked<'_>, locator: &str) -> Result<Reply, Failure> {
     if from > cursor.rows.len() {
         return Err(unknown());
     }
-    page(asked, cursor, Some(id), from)
+    page(asked, &cursor, Some(id), from)
 }
 
-fn page(asked: &Asked<'_>, cursor: Cursor, id: Option<RecordId>, from: u64) -> Result<Reply, Failure> {
+fn page(asked: &Asked<'_>, cursor: &Cursor, id: Option<RecordId>, from: u64) -> Result<Reply, Failure> {
     let snapshot = asked.org.snapshot();
     // A field that was hidden since the first page is refused like one that never was there.
     let hidden = |column: &&soql::Column| {

@@ -49,7 +49,7 @@ pub enum Output {
     /// The records, with these columns.
     Rows(Vec<Column>),
     /// Groups of records.
-    Groups(Groups),
+    Groups(Box<Groups>),
 }
 
 /// How records are grouped, and what is shown of each group.
@@ -156,6 +156,9 @@ impl AggregateFunction {
     }
 }
 
+/// Finds what an operand names: the source of its values, their type, and the field they come from.
+type Resolve<'a, 'f, S> = dyn FnMut(&Operand) -> Result<(S, Kind, &'f Field), Refusal> + 'a;
+
 /// Checks a query. `now_ms` is what `TODAY` is counted from.
 pub fn check(query: &Query, schema: &Schema, access: &Access, now_ms: i64) -> Result<Plan, Refusal> {
     let object = schema
@@ -193,14 +196,19 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn output(&self) -> Result<Output, Refusal> {
-        if let [Item { operand: Operand::Call(name, None), .. }] = self.query.select.as_slice() {
-            if name.text.eq_ignore_ascii_case("COUNT") && self.query.group_by.is_empty() {
-                return Ok(Output::Count);
-            }
+        if let [Item { operand: Operand::Call(name, None), .. }] = self.query.select.as_slice()
+            && name.text.eq_ignore_ascii_case("COUNT")
+            && self.query.group_by.is_empty()
+        {
+            return Ok(Output::Count);
         }
         let grouped = !self.query.group_by.is_empty()
             || self.query.select.iter().any(|item| matches!(aggregate_name(&item.operand), Some((_, _))));
-        if grouped { self.groups().map(Output::Groups) } else { self.columns().map(Output::Rows) }
+        if grouped {
+            self.groups().map(Box::new).map(Output::Groups)
+        } else {
+            self.columns().map(Output::Rows)
+        }
     }
 
     fn columns(&self) -> Result<Vec<Column>, Refusal> {
@@ -333,17 +341,15 @@ impl Checker<'_> {
             return Ok(GroupSource::Aggregate(at));
         }
         let source = self.source(operand)?;
-        match groups.keys.iter().position(|key| *key == source) {
-            Some(key) => Ok(GroupSource::Key(key)),
-            None => {
-                let shown = match operand {
-                    Operand::Path(name) => name.text.as_str(),
-                    _ => self.field(&source.column).name.as_str(),
-                };
-                let reason = format!("Field must be grouped or aggregated: {shown}");
-                Err(self.refuse("MALFORMED_QUERY", operand.at(), &reason))
-            }
+        if let Some(key) = groups.keys.iter().position(|key| *key == source) {
+            return Ok(GroupSource::Key(key));
         }
+        let shown = match operand {
+            Operand::Path(name) => name.text.as_str(),
+            _ => self.field(&source.column).name.as_str(),
+        };
+        let reason = format!("Field must be grouped or aggregated: {shown}");
+        Err(self.refuse("MALFORMED_QUERY", operand.at(), &reason))
     }
 
     fn aggregatable(
@@ -418,10 +424,10 @@ impl Checker<'_> {
         })
     }
 
-    fn map_filter<'f, S>(
+    fn map_filter<S>(
         &self,
         condition: &Condition,
-        resolve: &mut dyn FnMut(&Operand) -> Result<(S, Kind, &'f Field), Refusal>,
+        resolve: &mut Resolve<'_, '_, S>,
     ) -> Result<Filter<S>, Refusal> {
         Ok(match condition {
             Condition::And(parts) => Filter::And(
@@ -475,13 +481,11 @@ impl Checker<'_> {
                 Some(Wanted::Like(pattern.clone()))
             }
             (LiteralValue::Text(text, _), kind) if kind.is_text() => Some(Wanted::text(text)),
-            (LiteralValue::Text(text, _), Kind::Id | Kind::Reference) => match RecordId::parse(text) {
-                Some(id) => Some(Wanted::Id(id)),
-                None => {
-                    let reason = format!("invalid ID field: {text}");
-                    return Err(self.refuse("INVALID_QUERY_FILTER_OPERATOR", literal.at, &reason));
-                }
-            },
+            (LiteralValue::Text(text, _), Kind::Id | Kind::Reference) => {
+                let id = RecordId::parse(text).map(Wanted::Id);
+                let reason = format!("invalid ID field: {text}");
+                Some(id.ok_or_else(|| self.refuse("INVALID_QUERY_FILTER_OPERATOR", literal.at, &reason))?)
+            }
             (LiteralValue::Time(ms), Kind::DateTime) => Some(Wanted::Span(*ms, *ms + 1)),
             (LiteralValue::Date(day), Kind::Date) => Some(Wanted::Span(*day, *day + 1)),
             (LiteralValue::Relative(name, count), Kind::Date | Kind::DateTime) => {

@@ -10,6 +10,9 @@ use crate::{
     value::{Value, folded},
 };
 
+/// Finds the value that a source names, and hands it to a question about it.
+pub type Ask<'a, S> = dyn FnMut(&S, &dyn Fn(Value<'_>) -> bool) -> bool + 'a;
+
 /// A condition over values that `S` names.
 #[derive(Clone, Debug)]
 pub enum Filter<S> {
@@ -97,7 +100,7 @@ impl WantedSet {
 
 impl<S> Filter<S> {
     /// Looks whether the values that `test` is asked about fulfil the condition.
-    pub fn accepts(&self, test: &mut dyn FnMut(&S, &dyn Fn(Value<'_>) -> bool) -> bool) -> bool {
+    pub fn accepts(&self, test: &mut Ask<'_, S>) -> bool {
         match self {
             Self::And(parts) => parts.iter().all(|part| part.accepts(test)),
             Self::Or(parts) => parts.iter().any(|part| part.accepts(test)),

@@ -78,7 +78,7 @@ pub fn aggregate(plan: &Plan, groups: &Groups, snapshot: &Snapshot, all_rows: bo
         let keys = groups
             .keys
             .iter()
-            .map(|key| snapshot.with_source(plan.object, row, key, &mut scratch, |value| value.keep()))
+            .map(|key| snapshot.with_source(plan.object, row, key, &mut scratch, kept))
             .collect();
         let group = table.group(keys);
         for (aggregate, state) in groups.aggregates.iter().zip(&mut group.states) {
@@ -104,6 +104,11 @@ pub fn aggregate(plan: &Plan, groups: &Groups, snapshot: &Snapshot, all_rows: bo
         .collect()
 }
 
+/// A function of its own, because a method's lifetime is fixed too early to be passed on.
+fn kept(value: Value<'_>) -> Owned {
+    value.keep()
+}
+
 fn of_group(group: &Group, source: GroupSource) -> Owned {
     match source {
         GroupSource::Key(key) => group.keys[key].clone(),
@@ -127,9 +132,7 @@ fn filtered(plan: &Plan, snapshot: &Snapshot, all_rows: bool) -> Selection {
     let Some(filter) = &plan.filter else { return table.rows(all_rows) };
     let mut scratch = String::new();
     let mut accepts = |row: u64| {
-        filter.accepts(&mut |source, test| {
-            snapshot.with_source(plan.object, row, source, &mut scratch, |value| test(value))
-        })
+        filter.accepts(&mut |source, test| snapshot.with_source(plan.object, row, source, &mut scratch, test))
     };
     match rows_by_id(filter, plan, snapshot, all_rows) {
         Some(rows) => rows.into_iter().filter(|row| accepts(*row)).collect(),
@@ -178,9 +181,7 @@ fn sorted(order: &[Ordering<Source>], object: usize, snapshot: &Snapshot, found:
         .map(|row| {
             let keys = order
                 .iter()
-                .map(|part| {
-                    snapshot.with_source(object, row, &part.source, &mut scratch, |value| value.keep())
-                })
+                .map(|part| snapshot.with_source(object, row, &part.source, &mut scratch, kept))
                 .collect();
             (keys, row)
         })
