@@ -18,6 +18,7 @@ mod locks;
 mod postmaster;
 
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
@@ -60,7 +61,8 @@ impl EmbeddedOptions {
 /// Dropping it ends the use but leaves the server running for the next program.
 pub struct Embedded {
     cluster: Cluster,
-    endpoint: Endpoint,
+    /// Changes when a server that died is started again on a platform without sockets.
+    endpoint: RwLock<Endpoint>,
     password: String,
     version: String,
     adopted: bool,
@@ -82,10 +84,7 @@ pub async fn start(options: EmbeddedOptions) -> Result<Embedded, Error> {
     let password = cluster.ensure_initialised().await?;
     let credentials = Credentials { password: &password };
 
-    let (endpoint, adopted) = match postmaster::adopt(&cluster, &credentials).await? {
-        Some(endpoint) => (endpoint, true),
-        None => (postmaster::start(&cluster, &credentials).await?, false),
-    };
+    let (endpoint, adopted) = adopt_or_start(&cluster, &credentials).await?;
     let version = prepare(&endpoint, &credentials).await?;
     drop(guard);
     tracing::info!(
@@ -94,22 +93,50 @@ pub async fn start(options: EmbeddedOptions) -> Result<Embedded, Error> {
         postgres.folder = %cluster.folder().display(),
         "the embedded PostgreSQL answers"
     );
-    Ok(Embedded { cluster, endpoint, password, version, adopted, user })
+    Ok(Embedded { cluster, endpoint: RwLock::new(endpoint), password, version, adopted, user })
+}
+
+/// Returns where the server listens, and whether it ran already. Call it with the start lock held.
+async fn adopt_or_start(cluster: &Cluster, credentials: &Credentials<'_>) -> Result<(Endpoint, bool), Error> {
+    match postmaster::adopt(cluster, credentials).await? {
+        Some(endpoint) => Ok((endpoint, true)),
+        None => Ok((postmaster::start(cluster, credentials).await?, false)),
+    }
 }
 
 impl Embedded {
     /// How to connect to one of the server's databases.
     pub fn connect_options(&self, database: &str) -> PgConnectOptions {
-        Credentials { password: &self.password }.options(&self.endpoint, database)
+        self.credentials().options(&self.endpoint(), database)
     }
 
     /// Makes a database if it is missing. Returns how to connect to it.
+    ///
+    /// A server that died is started again first.
     pub async fn ensure_database(&self, database: &str) -> Result<PgConnectOptions, Error> {
-        let credentials = Credentials { password: &self.password };
-        let mut connection = credentials.connect(&self.endpoint).await.map_err(Error::Connect)?;
+        let mut connection = match self.credentials().connect(&self.endpoint()).await {
+            Err(error) if error.as_database_error().is_none() => self.revive().await?,
+            connected => connected.map_err(Error::Connect)?,
+        };
         make_database(&mut connection, database).await.map_err(Error::Connect)?;
         connection.close().await.map_err(Error::Connect)?;
         Ok(self.connect_options(database))
+    }
+
+    /// Starts the server again, unless another of its users was faster.
+    async fn revive(&self) -> Result<PgConnection, Error> {
+        let _guard = StartLock::acquire(self.cluster.folder()).await?;
+        let (endpoint, _) = adopt_or_start(&self.cluster, &self.credentials()).await?;
+        *self.endpoint.write().unwrap_or_else(PoisonError::into_inner) = endpoint.clone();
+        self.credentials().connect(&endpoint).await.map_err(Error::Connect)
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials { password: &self.password }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        self.endpoint.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The server's own version, as in `18.4`.

@@ -104,6 +104,16 @@ async fn what_was_committed_survives_a_kill_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_server_that_died_under_its_user_is_started_again_when_it_is_asked_for_a_database() {
+    let place = Place::new();
+    let user = place.start().await.unwrap();
+    kill_dash_nine(place.server());
+    let options = user.ensure_database("again").await.unwrap();
+    PgConnection::connect_with(&options).await.unwrap().close().await.unwrap();
+    assert!(user.stop_if_last().await.unwrap());
+}
+
+#[tokio::test]
 async fn a_dead_servers_number_in_another_process_does_not_stop_the_next_server() {
     let place = Place::new();
     let user = place.start().await.unwrap();
