@@ -4,7 +4,7 @@
 //! here and ends with [`SignIn::shutdown`], or when the last clone is dropped.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -45,9 +45,18 @@ struct Inner {
 /// What changes with every sign-in.
 #[derive(Default)]
 struct Desk {
+    act: Act,
     open: Option<Open>,
     running: Option<Running>,
     watcher: Option<JoinHandle<()>>,
+}
+
+/// One beginning, resuming, cancelling or signing out. The newest counts: an older one is cancelled, and what it
+/// still has to say is not shown.
+#[derive(Debug, Clone, Default)]
+struct Act {
+    number: u64,
+    cancel: CancellationToken,
 }
 
 /// A session that a client can be made of.
@@ -60,7 +69,6 @@ struct Open {
 
 /// A sign-in that waits for a person.
 struct Running {
-    cancel: CancellationToken,
     task: JoinHandle<()>,
     /// What was shown before, to return to when it is cancelled.
     before: SignInState,
@@ -112,7 +120,8 @@ impl From<SignInError> for Box<Problem> {
 }
 
 impl SignIn {
-    /// The sign-in of an environment, signed out for now. Calls nobody.
+    /// The sign-in of an environment. Calls nobody; until [`SignIn::resume`] or [`SignIn::start`] has looked, its state
+    /// is *finishing*: not known yet.
     pub fn new(environment: &Environment, notices: Notices) -> Self {
         let session_options = SessionOptions::for_environment(environment);
         Self::with_options(environment, session_options, ClientOptions::default(), notices)
@@ -132,7 +141,7 @@ impl SignIn {
             session_options,
             client_options: ClientOptions { api_version, ..client_options },
             notices,
-            state: watch::Sender::new(SignInState::SignedOut),
+            state: watch::Sender::new(SignInState::Finishing),
             desk: Mutex::default(),
         }))
     }
@@ -194,15 +203,20 @@ impl SignIn {
     /// Continues the sign-in that the keychain holds, or signs in where that needs no person. It ends in one of the
     /// states signed in, signed out (a person has to begin), or failed.
     pub async fn resume(&self) {
-        self.stop_running().await;
-        let outcome = async {
+        let act = self.begin_act().await.0;
+        let work = async {
             let session = Arc::new(self.session(None)?);
-            self.with_keychain_shown(&session, self.enter(&session)).await
+            self.with_keychain_shown(&act, &session, self.enter(&act, &session)).await
         };
-        match outcome.await {
+        let outcome = tokio::select! {
+            biased;
+            () = act.cancel.cancelled() => return,
+            outcome = work => outcome,
+        };
+        match outcome {
             Ok(()) => {}
-            Err(SignInError::Salesforce(Error::SignInNeeded)) => self.show(SignInState::SignedOut),
-            Err(error) => self.fail(&error),
+            Err(SignInError::Salesforce(Error::SignInNeeded)) => self.show(&act, SignInState::SignedOut),
+            Err(error) => self.fail(&act, &error),
         }
     }
 
@@ -212,11 +226,11 @@ impl SignIn {
     ///   the address is there to be opened; the other flows are done when this returns.
     /// - **Errors:** those that stand in the way of beginning, a taken port for one; they are the state, too.
     pub async fn start(&self, flow: Option<SignInFlow>) -> Answer<SignInState> {
-        self.stop_running().await;
-        match self.begin(flow).await {
+        let (act, _) = self.begin_act().await;
+        match self.begin(&act, flow).await {
             Ok(()) => Ok(self.state()),
             Err(error) => {
-                self.fail(&error);
+                self.fail(&act, &error);
                 Err(error.into())
             }
         }
@@ -231,59 +245,78 @@ impl SignIn {
 
     /// Stops waiting for the browser; what was before is shown again.
     pub async fn cancel(&self) {
-        if let Some(before) = self.stop_running().await {
-            self.show(before);
+        let (act, before) = self.begin_act().await;
+        match before {
+            Some(before) => self.show(&act, before),
+            None if is_under_way(&self.state()) => self.show(&act, SignInState::SignedOut),
+            None => {}
         }
     }
 
     /// Signs out: revokes in Salesforce and forgets here. What is here is forgotten even if Salesforce cannot be told.
     pub async fn sign_out(&self) -> Answer<()> {
-        self.stop_running().await;
+        let (act, _) = self.begin_act().await;
         let open = self.desk().open.take();
         self.end_watcher();
         let session = match open {
             Some(open) => open.session,
             None => Arc::new(self.session(None)?),
         };
-        let outcome = self.with_keychain_shown(&session, async { Ok(session.sign_out().await?) }).await;
-        self.show(SignInState::SignedOut);
+        let revoked = async { Ok(session.sign_out().await?) };
+        let outcome = self.with_keychain_shown(&act, &session, revoked).await;
+        self.show(&act, SignInState::SignedOut);
         outcome.map_err(Into::into)
     }
 
     /// Ends the task that waits, if there is one.
     pub async fn shutdown(&self) {
-        self.stop_running().await;
+        self.begin_act().await;
         self.end_watcher();
     }
 
-    async fn begin(&self, flow: Option<SignInFlow>) -> Result<(), SignInError> {
+    /// Makes what follows the newest act. The one before is cancelled, and its listener is closed when this returns:
+    /// the next sign-in needs the same port. Returns what was shown before a wait that this ended.
+    async fn begin_act(&self) -> (Act, Option<SignInState>) {
+        let (act, running) = {
+            let mut desk = self.desk();
+            desk.act.cancel.cancel();
+            desk.act = Act { number: desk.act.number + 1, cancel: CancellationToken::new() };
+            (desk.act.clone(), desk.running.take())
+        };
+        let Some(running) = running else { return (act, None) };
+        let was_waiting = !running.task.is_finished();
+        let _ = running.task.await;
+        (act, was_waiting.then_some(running.before))
+    }
+
+    async fn begin(&self, act: &Act, flow: Option<SignInFlow>) -> Result<(), SignInError> {
         let session = Arc::new(self.session(flow)?);
         if !session.needs_browser() {
-            self.show(SignInState::Finishing);
-            return self.enter(&session).await;
+            self.show(act, SignInState::Finishing);
+            return self.enter(act, &session).await;
         }
         let redirect_url = &self.0.environment.redirect_url;
         let listener = Listener::bind(redirect_url).await?;
         let authorization = session.authorize(redirect_url)?;
-        let before = self.state();
-        self.show(SignInState::WaitingForBrowser {
-            authorize_url: authorization.url.to_string(),
-            since: clock::now(),
-        });
-        let cancel = CancellationToken::new();
-        let task = tokio::spawn(wait_for_browser(
-            Arc::downgrade(&self.0),
-            session,
-            listener,
-            authorization,
-            cancel.clone(),
-        ));
-        self.desk().running = Some(Running { cancel, task, before });
+        let before = match self.state() {
+            state if is_under_way(&state) => SignInState::SignedOut,
+            state => state,
+        };
+        self.show(
+            act,
+            SignInState::WaitingForBrowser {
+                authorize_url: authorization.url.to_string(),
+                since: clock::now(),
+            },
+        );
+        let inner = Arc::downgrade(&self.0);
+        let task = tokio::spawn(wait_for_browser(inner, act.clone(), session, listener, authorization));
+        self.desk().running = Some(Running { task, before });
         Ok(())
     }
 
     /// Learns who signed in where, and lets the client be used if the org belongs here.
-    async fn enter(&self, session: &Arc<Session>) -> Result<(), SignInError> {
+    async fn enter(&self, act: &Act, session: &Arc<Session>) -> Result<(), SignInError> {
         let identity = session.identity().await?;
         org::check_org(&self.0.environment, identity.org_id)?;
         let options = self.0.client_options.clone();
@@ -295,9 +328,16 @@ impl SignIn {
         let ours = client.calls_in_all();
         let org = facts.view(self.0.environment.currency.as_deref(), ours);
         let kept = session.is_kept().await;
-        self.desk().open = Some(Open { session: Arc::clone(session), client, facts: Arc::new(facts) });
+        let open = Open { session: Arc::clone(session), client, facts: Arc::new(facts) };
+        {
+            let mut desk = self.desk();
+            if desk.act.number != act.number {
+                return Ok(());
+            }
+            desk.open = Some(open);
+        }
         self.watch_standing(session);
-        self.show(SignInState::SignedIn { org, flow: session.flow(), kept });
+        self.show(act, SignInState::SignedIn { org, flow: session.flow(), kept });
         Ok(())
     }
 
@@ -312,8 +352,12 @@ impl SignIn {
                 return;
             };
             let sign_in = Self(inner);
-            sign_in.desk().open = None;
-            sign_in.show(SignInState::Failed { problem: refused(refusal) });
+            let act = {
+                let mut desk = sign_in.desk();
+                desk.open = None;
+                desk.act.clone()
+            };
+            sign_in.show(&act, SignInState::Failed { problem: refused(refusal) });
         });
         if let Some(before) = self.desk().watcher.replace(watcher) {
             before.abort();
@@ -323,6 +367,7 @@ impl SignIn {
     /// Runs `work`, and shows meanwhile when the keychain has a person in front of it.
     async fn with_keychain_shown<T>(
         &self,
+        act: &Act,
         session: &Session,
         work: impl Future<Output = Result<T, SignInError>>,
     ) -> Result<T, SignInError> {
@@ -330,7 +375,7 @@ impl SignIn {
         let mut work = std::pin::pin!(work);
         loop {
             let waiting = matches!(*keychain.borrow_and_update(), KeychainState::Waiting);
-            self.show(if waiting { SignInState::WaitingForKeychain } else { SignInState::Finishing });
+            self.show(act, if waiting { SignInState::WaitingForKeychain } else { SignInState::Finishing });
             tokio::select! {
                 outcome = &mut work => return outcome,
                 changed = keychain.changed() => if changed.is_err() { return work.await; },
@@ -342,28 +387,23 @@ impl SignIn {
         Session::new(&self.0.environment, flow, &self.0.session_options)
     }
 
-    /// Cancels what waits, and returns what was shown before it began.
-    async fn stop_running(&self) -> Option<SignInState> {
-        let running = self.desk().running.take()?;
-        running.cancel.cancel();
-        // The listener is closed when this returns: the next sign-in needs the same port.
-        let _ = running.task.await;
-        Some(running.before)
-    }
-
     fn end_watcher(&self) {
         if let Some(watcher) = self.desk().watcher.take() {
             watcher.abort();
         }
     }
 
-    fn fail(&self, error: &SignInError) {
+    fn fail(&self, act: &Act, error: &SignInError) {
         let problem = Problem::from(error);
         tracing::info!(problem.code = problem.code, "sign-in failed");
-        self.show(SignInState::Failed { problem });
+        self.show(act, SignInState::Failed { problem });
     }
 
-    fn show(&self, state: SignInState) {
+    fn show(&self, act: &Act, state: SignInState) {
+        let desk = self.desk();
+        if desk.act.number != act.number {
+            return;
+        }
         let changed = self.0.state.send_if_modified(|shown| {
             let changed = *shown != state;
             *shown = state;
@@ -381,13 +421,13 @@ impl SignIn {
 
 /// The part of a browser sign-in that waits for a person. It holds the sign-in weakly, so that dropping it ends this.
 async fn wait_for_browser(
-    inner: std::sync::Weak<Inner>,
+    inner: Weak<Inner>,
+    act: Act,
     session: Arc<Session>,
     listener: Listener,
     authorization: Authorization,
-    cancel: CancellationToken,
 ) {
-    let code = listener.wait_for_code(authorization.state(), BROWSER_PATIENCE, &cancel).await;
+    let code = listener.wait_for_code(authorization.state(), BROWSER_PATIENCE, &act.cancel).await;
     let Some(sign_in) = inner.upgrade().map(SignIn) else { return };
     let outcome = match code {
         // Whoever cancelled shows what comes next.
@@ -396,17 +436,17 @@ async fn wait_for_browser(
         Ok(code) => {
             let finish = async {
                 session.exchange(&authorization, &code).await?;
-                sign_in.enter(&session).await
+                sign_in.enter(&act, &session).await
             };
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return,
-                outcome = sign_in.with_keychain_shown(&session, finish) => outcome,
+                () = act.cancel.cancelled() => return,
+                outcome = sign_in.with_keychain_shown(&act, &session, finish) => outcome,
             }
         }
     };
     if let Err(error) = outcome {
-        sign_in.fail(&error);
+        sign_in.fail(&act, &error);
     }
 }
 

@@ -331,7 +331,9 @@ async fn read_failure(operation: &'static str, mut response: Response) -> Failur
     }
     let retry_after = retry_after(response.headers());
     let body = read_limited(&mut response).await;
-    let Some(error) = first_error(&body) else {
+    // Throttling and maintenance say nothing in their bodies that the status does not.
+    let gateway = matches!(status.as_u16(), 420 | 429 | 502 | 503);
+    let Some(error) = first_error(&body).filter(|_| !gateway) else {
         return match status {
             StatusCode::UNAUTHORIZED => Failure::SessionExpired,
             _ => Failure::Error(Error::Status { operation, status: status.as_u16(), retry_after }),

@@ -66,14 +66,7 @@ impl Client {
         locator: Option<&Locator>,
         max_records: Option<u32>,
     ) -> Result<ResultPage, Error> {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        if let Some(locator) = locator {
-            query.append_pair("locator", &locator.0);
-        }
-        if let Some(max_records) = max_records {
-            query.append_pair("maxRecords", &max_records.to_string());
-        }
-        let path = format!("{}/results?{}", self.job_path(job), query.finish());
+        let path = format!("{}/results?{}", self.job_path(job), page_query(locator, max_records));
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("text/csv"));
         let call = Call { headers, ..Call::get("result page", path.trim_end_matches('?')) };
@@ -95,6 +88,17 @@ impl Client {
             ended: false,
         })
     }
+}
+
+fn page_query(locator: Option<&Locator>, max_records: Option<u32>) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    if let Some(locator) = locator {
+        query.append_pair("locator", &locator.0);
+    }
+    if let Some(max_records) = max_records {
+        query.append_pair("maxRecords", &max_records.to_string());
+    }
+    query.finish()
 }
 
 impl ResultPage {
