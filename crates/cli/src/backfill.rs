@@ -92,9 +92,11 @@ async fn watch(engine: &engine::Engine, ids: &[String], context: &Context) -> an
 
 fn is_over(state: JobState) -> bool {
     match state {
-        JobState::Paused | JobState::Cancelled | JobState::Done | JobState::Failed | JobState::Interrupted => {
-            true
-        }
+        JobState::Paused
+        | JobState::Cancelled
+        | JobState::Done
+        | JobState::Failed
+        | JobState::Interrupted => true,
         JobState::Pending | JobState::Running | JobState::Pausing | JobState::Cancelling => false,
     }
 }
@@ -156,7 +158,8 @@ struct Painter {
 
 impl Painter {
     fn new(context: &Context) -> Self {
-        let bars = (context.is_terminal && !context.args.json).then(|| (MultiProgress::new(), HashMap::new()));
+        let bars =
+            (context.is_terminal && !context.args.json).then(|| (MultiProgress::new(), HashMap::new()));
         Self { bars, stages: HashMap::new(), is_silent: context.args.json }
     }
 

@@ -1,7 +1,11 @@
 //! What every command is given: where the configuration is, which environment is meant, how to print.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use engine::api::environments::{self, EnvironmentKind};
+use engine::api::sign_in::{self, SignInState};
+use engine::{Engine, Host, HostName, Problem};
 use serde::Serialize;
 
 /// How a command ended; the process's exit code.
@@ -44,6 +48,12 @@ pub struct GlobalArgs {
     /// Print JSON instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
+    /// Go on without asking, except in production
+    #[arg(long, short = 'y', global = true)]
+    pub yes: bool,
+    /// Go on in production: its name
+    #[arg(long, global = true, value_name = "NAME")]
+    pub confirm: Option<String>,
     /// Tell more of what is done, on standard error; twice tells all
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -78,4 +88,80 @@ impl Context {
     pub fn tell(&self, text: &str) {
         eprintln!("{text}");
     }
+
+    /// The engine with nothing open.
+    pub fn engine(&self) -> Engine {
+        Engine::new(Host { name: HostName::CommandLine, config_path: self.args.config.clone() })
+    }
+
+    /// The engine with the meant environment open and its database answering.
+    pub async fn open(&self) -> anyhow::Result<Engine> {
+        let engine = self.engine();
+        environments::open_meant(&engine, self.args.env.as_deref()).await?;
+        engine.environment()?.store().await?;
+        Ok(engine)
+    }
+
+    /// The same whatever the schema, for `migrate`.
+    pub async fn open_unmigrated(&self) -> anyhow::Result<Engine> {
+        let engine = self.engine();
+        environments::open_meant(&engine, self.args.env.as_deref()).await?;
+        Ok(engine)
+    }
+
+    /// The same, and somebody is signed in: by the keychain, a key or a secret. A person signs in by `login`.
+    pub async fn open_signed_in(&self) -> anyhow::Result<Engine> {
+        let engine = self.open().await?;
+        match sign_in::resumed(&engine).await {
+            SignInState::SignedIn { .. } => Ok(engine),
+            SignInState::Failed { problem } => Err(problem.into()),
+            _ => Err(Problem::from(salesforce::Error::SignInNeeded).into()),
+        }
+    }
+
+    /// Asks a person before something of weight: production wants its name, elsewhere `--yes` or a `y`.
+    pub fn confirm(&self, engine: &Engine, what: &str) -> anyhow::Result<Result<(), Exit>> {
+        let environment = engine.environment()?;
+        let name = environment.name().to_owned();
+        if environment.kind() == EnvironmentKind::Production {
+            if self.args.confirm.as_deref() == Some(name.as_str()) {
+                return Ok(Ok(()));
+            }
+            if !self.can_ask() {
+                self.tell(&format!(
+                    "This would {what} in production. Nothing was done. Add --confirm {name} to go on."
+                ));
+                return Ok(Err(Exit::WrongUsage));
+            }
+            let typed =
+                ask(&format!("This would {what} in production. Type the environment's name to go on: "))?;
+            return Ok(if typed == name { Ok(()) } else { Err(self.given_up()) });
+        }
+        if self.args.yes || self.args.confirm.as_deref() == Some(name.as_str()) {
+            return Ok(Ok(()));
+        }
+        if !self.can_ask() {
+            self.tell(&format!("This would {what} in {name}. Nothing was done. Add --yes to go on."));
+            return Ok(Err(Exit::WrongUsage));
+        }
+        let typed = ask(&format!("This would {what} in {name}. Go on? [y/N] "))?;
+        Ok(if matches!(typed.as_str(), "y" | "yes") { Ok(()) } else { Err(self.given_up()) })
+    }
+
+    fn can_ask(&self) -> bool {
+        self.is_terminal && std::io::stdin().is_terminal() && !self.args.json
+    }
+
+    fn given_up(&self) -> Exit {
+        self.tell("Nothing was done.");
+        Exit::WrongUsage
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a question goes beside the result")]
+fn ask(question: &str) -> anyhow::Result<String> {
+    eprint!("{question}");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim().to_owned())
 }

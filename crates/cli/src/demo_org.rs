@@ -13,7 +13,7 @@ use crate::context::{Context, Exit};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where the org answers; a loopback address means 127.0.0.1 and ::1
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8711")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
     listen: SocketAddr,
     /// Where the control page answers, loopback only [default: any free port]
     #[arg(long, value_name = "ADDRESS")]
@@ -100,7 +100,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         );
     }
     if !args.listen.ip().is_loopback() {
-        context.tell("warning: the org answers to other machines as well; its secrets are printed in its source");
+        context.tell(
+            "warning: the org answers to other machines as well; its secrets are printed in its source",
+        );
     }
     stopped().await?;
     simulator.stop().await;

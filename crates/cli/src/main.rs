@@ -1,6 +1,14 @@
 //! `shadow-sync`: the command line and the daemon, on the same engine as the console.
 
+mod backfill;
 mod context;
+mod demo_org;
+mod jobs;
+mod migrate;
+mod rejects;
+mod status;
+mod verify;
+mod words;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -20,6 +28,24 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Bring the database's schema up to date
+    Migrate(migrate::Args),
+    /// Load objects from Salesforce into their shadow tables
+    Backfill(backfill::Args),
+    /// Compare the shadow with Salesforce
+    Verify(verify::Args),
+    /// Look at loads, cancel them
+    Jobs(jobs::Args),
+    /// Stop loading objects until they are resumed
+    Pause(jobs::PauseArgs),
+    /// Let paused objects go on
+    Resume(jobs::PauseArgs),
+    /// Look at records that cannot be stored, try them again
+    Rejects(rejects::Args),
+    /// Show how things stand
+    Status(status::Args),
+    /// Run a simulated Salesforce org on this machine
+    DemoOrg(demo_org::Args),
     /// Print a completion script
     Completions {
         /// The shell to complete in
@@ -27,8 +53,17 @@ enum Command {
     },
 }
 
-async fn dispatch(command: Command, _context: &Context) -> anyhow::Result<Exit> {
+async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
+        Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Backfill(args) => backfill::run(args, context).await,
+        Command::Verify(args) => verify::run(args, context).await,
+        Command::Jobs(args) => jobs::run(args, context).await,
+        Command::Pause(args) => jobs::pause(args, context).await,
+        Command::Resume(args) => jobs::resume(args, context).await,
+        Command::Rejects(args) => rejects::run(args, context).await,
+        Command::Status(args) => status::run(args, context).await,
+        Command::DemoOrg(args) => demo_org::run(args, context).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "shadow-sync", &mut std::io::stdout());
             Ok(Exit::Done)
@@ -36,9 +71,33 @@ async fn dispatch(command: Command, _context: &Context) -> anyhow::Result<Exit> 
     }
 }
 
+/// A command that was not meant like this is wrong usage; everything else failed.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    let problem = error.downcast_ref::<engine::Problem>();
+    let problem = problem.or_else(|| error.downcast_ref::<Box<engine::Problem>>().map(AsRef::as_ref));
+    match problem {
+        Some(problem) if problem.code.starts_with("SS-51") || problem.code.starts_with("SS-52") => {
+            Exit::WrongUsage
+        }
+        _ => Exit::Failed,
+    }
+}
+
+/// Logs go to standard error; `RUST_LOG` overrides `--verbose`.
+fn install_log(verbose: u8) {
+    let default = match verbose {
+        0 => "error",
+        1 => "warn,engine=info,store=info,salesforce=info",
+        _ => "info,engine=debug,store=debug,salesforce=debug,shadow=debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    install_log(cli.global.verbose);
     let context = Context { args: cli.global, is_terminal: std::io::stdout().is_terminal() };
     // Two TLS providers could be linked in; naming ours makes the choice once for HTTP, PostgreSQL and gRPC.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -46,7 +105,7 @@ async fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(error) => {
             context.tell(&format!("error: {error:#}"));
-            Exit::Failed
+            exit_of(&error)
         }
     };
     ExitCode::from(exit.code())

@@ -18,7 +18,10 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let applied = if args.dry_run {
         schema::plan(&engine).await
     } else {
-        context.confirm(&engine, "change the database's schema")?;
+        if let Err(exit) = context.confirm(&engine, "change the database's schema")? {
+            engine.shutdown().await;
+            return Ok(exit);
+        }
         schema::migrate(&engine).await
     };
     engine.shutdown().await;

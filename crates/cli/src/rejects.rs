@@ -48,12 +48,18 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
                     ]
                 }));
                 let shown = u32::try_from(page.rejects.len()).unwrap_or(u32::MAX);
-                format!("{}\n{} of {}", table(&rows, &[]), shown, count(page.total, "rejected record", "rejected records"))
+                format!(
+                    "{}\n{} of {}",
+                    table(&rows, &[]),
+                    shown,
+                    count(page.total, "rejected record", "rejected records")
+                )
             })?;
         }
         Act::Retry => {
             let entered = rejects::retry(&engine).await?;
-            context.print(&entered, || format!("{} entered the shadow.", count(entered, "record", "records")))?;
+            context
+                .print(&entered, || format!("{} entered the shadow.", count(entered, "record", "records")))?;
         }
     }
     engine.shutdown().await;

@@ -25,7 +25,9 @@ fn text(status: &StatusView) -> String {
     }
     if let Some(environment) = &status.environment {
         let simulated = if environment.is_simulated { ", simulated org" } else { "" };
-        lines.push(format!("Environment {} ({:?}{simulated})", environment.name, environment.kind).to_lowercase());
+        lines.push(
+            format!("Environment {} ({:?}{simulated})", environment.name, environment.kind).to_lowercase(),
+        );
     }
     if let Some(bound) = &status.bound_to {
         lines.push(format!("Bound to {bound}"));
@@ -39,8 +41,9 @@ fn text(status: &StatusView) -> String {
     if let Some(usage) = status.api_usage {
         lines.push(format!("API calls: {} of {} today", thousands(usage.used), thousands(usage.max)));
     }
-    let mut rows =
-        vec![["Object", "Health", "Salesforce", "", "Shadow", "Rejected", "Counted"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["Object", "Health", "Salesforce", "", "Shadow", "Rejected", "Counted"].map(str::to_owned).to_vec(),
+    ];
     for object in &status.objects {
         let number = |value: Option<u32>| value.map_or_else(|| "not counted".to_owned(), thousands);
         rows.push(vec![
@@ -54,7 +57,10 @@ fn text(status: &StatusView) -> String {
             },
             number(object.count.shadow),
             thousands(object.count.rejected),
-            object.count.salesforce_at.map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string()),
+            object
+                .count
+                .salesforce_at
+                .map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string()),
         ]);
     }
     lines.push(table(&rows, &[2, 4, 5]));

@@ -33,7 +33,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let counted = counted?;
     context.print(&counted, || {
         let mut rows = vec![
-            ["Object", "Salesforce", "", "Shadow", "Rejected", "Unexplained", "Counted"].map(str::to_owned).to_vec(),
+            ["Object", "Salesforce", "", "Shadow", "Rejected", "Unexplained", "Counted"]
+                .map(str::to_owned)
+                .to_vec(),
         ];
         rows.extend(counted.counts.iter().map(row));
         let mut text = table(&rows, &[1, 3, 4, 5]);

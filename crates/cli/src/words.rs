@@ -38,7 +38,9 @@ pub fn duration(ms: u64) -> String {
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        })
         .collect();
     rows.iter()
         .map(|row| {
@@ -47,7 +49,11 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
                 .enumerate()
                 .map(|(column, cell)| {
                     let padding = " ".repeat(widths[column] - cell.chars().count());
-                    if right.contains(&column) { format!("{padding}{cell}") } else { format!("{cell}{padding}") }
+                    if right.contains(&column) {
+                        format!("{padding}{cell}")
+                    } else {
+                        format!("{cell}{padding}")
+                    }
                 })
                 .collect();
             cells.join("  ").trim_end().to_owned()

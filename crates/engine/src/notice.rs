@@ -34,6 +34,12 @@ pub struct Notice {
 #[derive(Debug, Clone)]
 pub struct Notices(tokio::sync::broadcast::Sender<Notice>);
 
+impl Default for Notices {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Notices {
     pub(crate) fn new() -> Self {
         Self(tokio::sync::broadcast::channel(256).0)

@@ -79,7 +79,8 @@ impl Store {
             sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
         }
         sqlx::raw_sql(AssertSqlSafe(search_path(self.tables_schema()))).execute(&mut connection).await?;
-        MIGRATOR.run(&mut connection).await.map_err(migration_error)?;
+        // By hand, because `Migrator::run` over a connection of ours makes a future that cannot be sent between threads.
+        MIGRATOR.run_direct(None, &mut connection, false).await.map_err(migration_error)?;
         connection.close().await?;
         Ok(pending)
     }

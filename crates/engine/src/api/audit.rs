@@ -1,5 +1,7 @@
 //! The audit log: who did what, when, with what result.
 
+use crate::engine::Engine;
+use crate::problem::Answer;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -21,4 +23,22 @@ pub struct AuditView {
     pub result: String,
     /// How long it took, in milliseconds, where it took time.
     pub took_ms: Option<u32>,
+}
+
+/// The latest acts in the open environment, newest first.
+pub async fn list(engine: &Engine, limit: u32) -> Answer<Vec<AuditView>> {
+    let store = engine.environment()?.store().await?;
+    let entries = store::audit::list(&store, None, i64::from(limit)).await?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| AuditView {
+            at: entry.at,
+            who: entry.who,
+            host: entry.host,
+            act: entry.act,
+            sentence: entry.sentence,
+            result: entry.result,
+            took_ms: entry.took_ms.and_then(|took| u32::try_from(took).ok()),
+        })
+        .collect())
 }

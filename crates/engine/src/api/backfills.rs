@@ -3,7 +3,18 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::backfill::{Turn, Wish, held, job_view, lease_name};
+use crate::engine::Engine;
+use crate::environment::OpenEnvironment;
+use crate::mapped::mapped;
+use crate::notice::View;
+use crate::problem::Answer;
 use crate::problem::Problem;
+use salesforce::Purpose;
+use shadow::{JobId, ObjectName, ObjectState};
+use std::sync::Arc;
+use store::jobs::{self, NewJob, Requested};
+use store::{Store, leases};
 
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
@@ -196,4 +207,248 @@ pub enum BackfillMode {
     Resume,
     /// Begin anew and read every record whole.
     Restart,
+}
+
+/// What a backfill of the named objects, or of all, would cost. One call per object.
+pub async fn plan(engine: &Engine, objects: Vec<String>) -> Answer<BackfillPlan> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let client = open.sign_in.client()?;
+    let jobs = jobs::list(&store, None, RECENT_JOBS).await?;
+    let mut plans = Vec::new();
+    for mapping in mapped(&objects)? {
+        let counted = client.with_purpose(Purpose::Count).count(&mapping.object, None).await?;
+        let resumes = jobs
+            .iter()
+            .find(|job| job.object == mapping.object && is_open(job.state))
+            .map(|job| job.id.to_string());
+        plans.push(ObjectPlan {
+            object: mapping.object.to_string(),
+            records: u32::try_from(counted.count).unwrap_or(u32::MAX),
+            counted_at: counted.at,
+            api_calls: planned_calls(counted.count),
+            resumes,
+        });
+    }
+    let records: u64 = plans.iter().map(|plan| u64::from(plan.records)).sum();
+    let seconds =
+        usual_rate(&jobs).map(|rate| u32::try_from(records / rate.max(1)).unwrap_or(u32::MAX).max(1));
+    Ok(BackfillPlan { api_calls: plans.iter().map(|plan| plan.api_calls).sum(), objects: plans, seconds })
+}
+
+/// Starts or resumes the loads of the named objects, or of all; answers their ids. They run one after the other, in
+/// this process, parents before their children.
+pub async fn start(engine: &Engine, objects: Vec<String>, mode: BackfillMode) -> Answer<Vec<String>> {
+    start_where(engine, objects, mode, None).await
+}
+
+/// The same for the records that a SOQL condition names. Such a load never makes an object ready.
+pub async fn start_where(
+    engine: &Engine,
+    objects: Vec<String>,
+    mode: BackfillMode,
+    condition: Option<String>,
+) -> Answer<Vec<String>> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    open.sign_in.client()?;
+    let mut turns = Vec::new();
+    for mapping in mapped(&objects)? {
+        refuse_paused(&store, &mapping.object).await?;
+        let turn = turn_of(&open, &store, &mapping.object, mode, condition.as_deref()).await?;
+        open.record("backfill.start", &format!("Began to load {}", mapping.object), "done", None).await;
+        turns.push(turn);
+    }
+    let ids = turns.iter().map(|turn| turn.id.to_string()).collect();
+    begin(&open, turns);
+    engine.publish(&[View::Jobs, View::Status]);
+    Ok(ids)
+}
+
+/// Stops a load after the rows in flight; it can be resumed.
+pub async fn pause(engine: &Engine, id: &str) -> Answer<()> {
+    ask(engine, id, Requested::Pause, Wish::Pause, "backfill.pause", "Paused the load of").await
+}
+
+/// Stops a load after the rows in flight, for good.
+pub async fn cancel(engine: &Engine, id: &str) -> Answer<()> {
+    ask(engine, id, Requested::Cancel, Wish::Cancel, "backfill.cancel", "Cancelled the load of").await
+}
+
+/// Lets a paused, failed or interrupted load go on in this process.
+pub async fn resume(engine: &Engine, id: &str) -> Answer<()> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    open.sign_in.client()?;
+    let job = jobs::request(&store, job_id(id)?, Requested::Run).await?;
+    refuse_paused(&store, &job.object).await?;
+    begin(&open, vec![Turn { id: job.id, whole: false }]);
+    open.record("backfill.resume", &format!("Resumed the load of {}", job.object), "done", None).await;
+    engine.publish(&[View::Jobs, View::Status]);
+    Ok(())
+}
+
+/// Lets the removals happen that a load held back, because there were more than the guard allows.
+pub async fn consent_removals(engine: &Engine, id: &str) -> Answer<()> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let job = jobs::get(&store, job_id(id)?).await?;
+    let removed = crate::backfill::consent(&open, &store, &job).await?;
+    let sentence = format!("Allowed {removed} removals from {}", job.object);
+    open.record("backfill.consent", &sentence, "done", None).await;
+    engine.publish(&[View::Jobs, View::Counts, View::Status]);
+    Ok(())
+}
+
+/// Loads of late, newest first, with their progress.
+pub async fn jobs(engine: &Engine) -> Answer<Vec<JobView>> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    job_views(&open, &store).await
+}
+
+/// How many jobs are shown.
+const RECENT_JOBS: i64 = 50;
+/// Records of one page, as asked for.
+const PAGE_RECORDS: u64 = crate::backfill::PAGE_RECORDS as u64;
+
+pub(crate) async fn job_views(open: &OpenEnvironment, store: &Store) -> Answer<Vec<JobView>> {
+    let mut views = Vec::new();
+    for job in jobs::list(store, None, RECENT_JOBS).await? {
+        let live = open.loads.live(job.id);
+        let holder = match job.state {
+            jobs::JobState::Running => leases::holder(store, &lease_name(&job.object)).await?,
+            _ => None,
+        };
+        let pages = if is_open(job.state) || job.state == jobs::JobState::Failed {
+            jobs::pages(store, job.id).await?
+        } else {
+            Vec::new()
+        };
+        views.push(job_view(&job, &pages, live.as_deref(), holder));
+    }
+    Ok(views)
+}
+
+/// Describe, count, creation, some polls, the pages, the last count, the deletion.
+fn planned_calls(records: u64) -> u32 {
+    u32::try_from(records.div_ceil(PAGE_RECORDS).max(1) + 8).unwrap_or(u32::MAX)
+}
+
+/// Records a second of the latest loads that were long enough to tell.
+fn usual_rate(jobs: &[jobs::Job]) -> Option<u64> {
+    jobs.iter()
+        .filter(|job| job.state == jobs::JobState::Done && job.took_ms > 500 && job.counts.read > 1_000)
+        .map(|job| u64::try_from(job.counts.read * 1_000 / job.took_ms).unwrap_or(1))
+        .next()
+}
+
+fn is_open(state: jobs::JobState) -> bool {
+    matches!(state, jobs::JobState::Pending | jobs::JobState::Running | jobs::JobState::Paused)
+}
+
+fn job_id(id: &str) -> Answer<JobId> {
+    id.parse().map_err(|_| {
+        let shown: String = id.chars().take(40).collect();
+        Box::new(
+            Problem::new("SS-5203", format!("`{shown}` is not a job"), "The id of a job is a number.")
+                .step("List the jobs: shadow-sync jobs list"),
+        )
+    })
+}
+
+async fn refuse_paused(store: &Store, object: &ObjectName) -> Answer<()> {
+    let row = store::objects::get(store, object).await?;
+    if row.state != ObjectState::Paused {
+        return Ok(());
+    }
+    Err(Box::new(
+        Problem::new(
+            "SS-4003",
+            format!("{object} is paused"),
+            "A person paused it, so nothing of it is loaded until it is resumed.",
+        )
+        .step(format!("Resume it: shadow-sync resume {object}")),
+    ))
+}
+
+/// The job that a start of this object means: the open one, a failed one that can be resumed, or a new one.
+async fn turn_of(
+    open: &OpenEnvironment,
+    store: &Store,
+    object: &ObjectName,
+    mode: BackfillMode,
+    condition: Option<&str>,
+) -> Answer<Turn> {
+    let latest = jobs::list(store, Some(object), 1).await?.pop();
+    let unfinished = latest.filter(|job| is_open(job.state) || job.state == jobs::JobState::Failed);
+    if let Some(job) = &unfinished
+        && open.loads.live(job.id).is_none()
+        && let Some(holder) = leases::holder(store, &lease_name(object)).await?
+    {
+        return Err(Box::new(held(object, &holder)));
+    }
+    let resumable = unfinished.as_ref().filter(|job| job.condition.as_deref() == condition);
+    match (mode, resumable) {
+        (BackfillMode::Auto | BackfillMode::Resume, Some(job)) => {
+            let job = jobs::request(store, job.id, Requested::Run).await?;
+            return Ok(Turn { id: job.id, whole: false });
+        }
+        (BackfillMode::Resume, None) => {
+            return Err(Box::new(
+                Problem::new(
+                    "SS-4001",
+                    format!("There is no load of {object} to resume"),
+                    "The last one ended, or none was ever started.",
+                )
+                .step(format!("Start one: shadow-sync backfill {object}")),
+            ));
+        }
+        (BackfillMode::Auto | BackfillMode::Restart, _) => {}
+    }
+    if let Some(job) = unfinished.filter(|job| is_open(job.state)) {
+        if let Some(live) = open.loads.live(job.id) {
+            live.ask(Wish::Cancel);
+            return Err(Box::new(held(object, "this process")));
+        }
+        crate::backfill::end_orphan(open, store, &job).await?;
+    }
+    let started_by = open.actor();
+    let job = jobs::create(store, NewJob { object, condition, started_by: &started_by }).await?;
+    Ok(Turn { id: job.id, whole: mode == BackfillMode::Restart })
+}
+
+/// Queues turns, and starts the driver if none runs.
+fn begin(open: &Arc<OpenEnvironment>, turns: Vec<Turn>) {
+    if open.loads.enqueue(turns) {
+        open.tasks.spawn(crate::backfill::drive(open.clone()));
+    }
+}
+
+async fn ask(
+    engine: &Engine,
+    id: &str,
+    requested: Requested,
+    wish: Wish,
+    act: &str,
+    words: &str,
+) -> Answer<()> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let id = job_id(id)?;
+    // The process that runs it obeys at once; any other hears of it by way of the store.
+    if let Some(live) = open.loads.live(id) {
+        live.ask(wish);
+    }
+    open.loads.forget(id);
+    let job = jobs::request(&store, id, requested).await?;
+    let is_orphan = job.state == jobs::JobState::Running
+        && open.loads.live(id).is_none()
+        && leases::holder(&store, &lease_name(&job.object)).await?.is_none();
+    if is_orphan && requested == Requested::Cancel {
+        crate::backfill::end_orphan(&open, &store, &job).await?;
+    }
+    open.record(act, &format!("{words} {}", job.object), "done", None).await;
+    engine.publish(&[View::Jobs, View::Status]);
+    Ok(())
 }

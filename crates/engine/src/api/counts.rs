@@ -3,7 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::counting::{self, count_view};
+use crate::engine::Engine;
+use crate::mapped::mapped;
+use crate::notice::View;
+use crate::problem::Answer;
 use crate::problem::Problem;
+use shadow::Mapping;
 
 /// Both sides of one object at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
@@ -41,4 +47,37 @@ pub struct CountsView {
     pub agrees: bool,
     /// API calls it cost.
     pub api_calls: u32,
+}
+
+/// Counts both sides of the named objects now, or of all; one call of the org's daily limit per object.
+pub async fn count(engine: &Engine, objects: Vec<String>) -> Answer<CountsView> {
+    let open = engine.environment()?;
+    let mappings = mapped(&objects)?;
+    let store = open.store().await?;
+    let client = open.sign_in.client()?;
+    let mut counts = Vec::with_capacity(mappings.len());
+    for mapping in &mappings {
+        let counted = counting::count(&store, &client, mapping).await?;
+        counts.push(count_view(mapping, Some(&counted)));
+    }
+    let agrees = counts.iter().all(|count| count.unexplained == Some(0));
+    let names: Vec<&str> = mappings.iter().map(|mapping| mapping.object.as_str()).collect();
+    let verdict = if agrees { "every record is accounted for" } else { "not every record is accounted for" };
+    open.record("verify.counts", &format!("Counted {}: {verdict}", names.join(", ")), "done", None).await;
+    engine.publish(&[View::Counts, View::Status]);
+    let api_calls = u32::try_from(counts.len()).unwrap_or(u32::MAX);
+    Ok(CountsView { counts, agrees, api_calls })
+}
+
+/// The last counts of every object, without asking anybody but the database.
+pub async fn last(engine: &Engine) -> Answer<CountsView> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let known = store::counts::last(&store).await?;
+    let counts: Vec<CountView> = Mapping::built_in()
+        .iter()
+        .map(|mapping| count_view(mapping, known.iter().find(|count| count.object == mapping.object)))
+        .collect();
+    let agrees = counts.iter().all(|count| count.unexplained == Some(0));
+    Ok(CountsView { counts, agrees, api_calls: 0 })
 }

@@ -1,5 +1,10 @@
 //! Environments: one Salesforce org, one database, one cache, with a name and a kind.
 
+use crate::config;
+use crate::engine::{Engine, HostName};
+use crate::notice::View;
+use crate::problem::Answer;
+use crate::recognise;
 use serde::{Deserialize, Serialize};
 
 /// What an environment is for; decides its colour, its icon and how careful we are.
@@ -88,4 +93,117 @@ pub struct RecognisedOrg {
     pub recognised_as: String,
     /// The kind we would propose.
     pub proposed_kind: EnvironmentKind,
+}
+
+/// All configured environments.
+pub fn list(engine: &Engine) -> Answer<Vec<EnvironmentView>> {
+    let config = engine.config()?;
+    Ok(config.environments.iter().map(|environment| view(engine, environment)).collect())
+}
+
+/// Adds an environment to the configuration; any pasted address becomes the login address.
+///
+/// - **Errors:** a name that is taken or cannot be one, an address that is not an org's, anything the file would
+///   not be read back with.
+pub fn add(engine: &Engine, new: NewEnvironment) -> Answer<EnvironmentView> {
+    let login_url = recognise(&new.login_url)?.login_url;
+    let new = NewEnvironment { login_url, ..new };
+    let config = config::add(&engine.config()?, &new)?;
+    engine.publish(&[View::Environments]);
+    Ok(view(engine, config.environment(&new.name)?))
+}
+
+/// Takes an environment out of the configuration. Its database and its org stay as they are.
+pub async fn remove(engine: &Engine, name: &str) -> Answer<()> {
+    config::remove(&engine.config()?, name)?;
+    if engine.try_environment().is_some_and(|open| open.config.name == name) {
+        engine.close().await;
+    }
+    engine.publish(&[View::Environments, View::Status]);
+    Ok(())
+}
+
+/// Opens an environment and remembers it as the one a person works in. What follows, the status tells.
+pub async fn open(engine: &Engine, name: &str) -> Answer<()> {
+    let mut config = engine.config()?;
+    config.environment(name)?;
+    if engine.host().name == HostName::Console {
+        config = config::use_environment(&config, name)?;
+    }
+    engine.open(config.environment(name)?.clone()).await?;
+    Ok(())
+}
+
+/// Opens the environment that is meant: the named one, the only one, or the one a person chose.
+pub async fn open_meant(engine: &Engine, name: Option<&str>) -> Answer<()> {
+    let config = engine.config()?;
+    engine.open(config.meant(name)?.clone()).await?;
+    Ok(())
+}
+
+/// Remembers the environment a person works in, without opening it.
+pub fn choose(engine: &Engine, name: &str) -> Answer<()> {
+    config::use_environment(&engine.config()?, name)?;
+    engine.publish(&[View::Environments]);
+    Ok(())
+}
+
+/// What a pasted address becomes. Calls nobody.
+pub fn recognise(pasted: &str) -> Answer<RecognisedOrg> {
+    recognise::recognise(pasted)
+}
+
+/// Makes a demo environment of a simulated org at `login_url`, if there is none yet, opens it and signs in.
+pub async fn look_around(engine: &Engine, login_url: &str) -> Answer<EnvironmentView> {
+    let config = engine.config()?;
+    let config = match config.environment(DEMO_NAME) {
+        Ok(_) => config,
+        Err(_) => config::add(&config, &demo(login_url))?,
+    };
+    let mut environment = config.environment(DEMO_NAME)?.clone();
+    // The simulated org may listen elsewhere today than when the environment was made.
+    if let Ok(url) = url::Url::parse(login_url) {
+        environment.login_url = url;
+    }
+    if engine.host().name == HostName::Console {
+        config::use_environment(&config, DEMO_NAME)?;
+    }
+    engine.open(environment.clone()).await?;
+    Ok(view(engine, &environment))
+}
+
+/// The name of the environment that “look around” makes.
+pub const DEMO_NAME: &str = "demo";
+
+fn demo(login_url: &str) -> NewEnvironment {
+    NewEnvironment {
+        name: DEMO_NAME.to_owned(),
+        kind: EnvironmentKind::Demo,
+        login_url: login_url.to_owned(),
+        client_id: None,
+        sign_in: None,
+        redirect_url: None,
+        database_url: None,
+        redis_url: None,
+        currency: None,
+    }
+}
+
+/// An environment as hosts show it.
+pub(crate) fn view(engine: &Engine, environment: &config::Environment) -> EnvironmentView {
+    EnvironmentView {
+        name: environment.name.clone(),
+        kind: environment.kind,
+        login_url: environment.login_url.as_str().trim_end_matches('/').to_owned(),
+        client_id: environment.client_id.clone(),
+        sign_in: environment.sign_in,
+        redirect_url: environment.redirect_url.to_string(),
+        database: match &environment.database {
+            config::Database::Embedded => "embedded".to_owned(),
+            config::Database::Url(address) => address.to_string(),
+        },
+        cache: environment.redis.as_ref().map(ToString::to_string),
+        is_open: engine.try_environment().is_some_and(|open| open.config.name == environment.name),
+        is_simulated: environment.is_demo(),
+    }
 }

@@ -1,6 +1,10 @@
 //! The preflight: what must hold before anything runs, each check with its cure.
 
+use crate::doctor;
+use crate::engine::Engine;
+use crate::problem::Answer;
 use serde::{Deserialize, Serialize};
+use shadow::Mapping;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
@@ -58,4 +62,17 @@ pub struct PreflightView {
     pub grey: u32,
     /// What the run cost of the org's daily limit.
     pub api_calls: u32,
+}
+
+/// Runs every check and says what each cost.
+pub async fn run(engine: &Engine) -> Answer<PreflightView> {
+    let open = engine.environment()?;
+    let mappings = Mapping::built_in();
+    let subject = doctor::Subject {
+        environment: &open.config,
+        sign_in: &open.sign_in,
+        mappings: &mappings,
+        store: open.store().await,
+    };
+    Ok(doctor::run(&subject, |_| {}).await)
 }

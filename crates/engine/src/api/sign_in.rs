@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::environments::SignInFlow;
+use crate::engine::Engine;
+use crate::notice::View;
+use crate::problem::Answer;
 use crate::problem::Problem;
 
 /// Where the sign-in of the open environment stands.
@@ -81,4 +84,55 @@ pub struct ApiUsageView {
     pub ours: u32,
     /// When the org said so.
     pub at: DateTime<Utc>,
+}
+
+/// Where the sign-in of the open environment stands; signed out where none is open.
+pub fn state(engine: &Engine) -> SignInState {
+    engine.try_environment().map_or(SignInState::SignedOut, |open| open.sign_in.state())
+}
+
+/// Begins a sign-in. By browser the state waits, with the address to open, when this returns.
+pub async fn start(engine: &Engine, flow: Option<SignInFlow>) -> Answer<SignInState> {
+    let open = engine.environment()?;
+    let state = open.sign_in.start(flow).await?;
+    engine.publish(&[View::SignIn, View::Status]);
+    Ok(state)
+}
+
+/// Stops waiting for the browser.
+pub async fn cancel(engine: &Engine) {
+    if let Some(open) = engine.try_environment() {
+        open.sign_in.cancel().await;
+        engine.publish(&[View::SignIn, View::Status]);
+    }
+}
+
+/// Waits until the sign-in that the keychain or the variables hold was tried, and tells how that came out.
+pub async fn resumed(engine: &Engine) -> SignInState {
+    match engine.try_environment() {
+        Some(open) => {
+            open.resumed.cancelled().await;
+            open.sign_in.state()
+        }
+        None => SignInState::SignedOut,
+    }
+}
+
+/// Waits until the sign-in has settled: signed in, signed out or failed. Recorded in the audit log when signed in.
+pub async fn settled(engine: &Engine) -> SignInState {
+    match engine.try_environment() {
+        Some(open) => open.sign_in.settled().await,
+        None => SignInState::SignedOut,
+    }
+}
+
+/// Signs out: revoked in Salesforce, forgotten here.
+pub async fn sign_out(engine: &Engine) -> Answer<()> {
+    let open = engine.environment()?;
+    let who = open.actor();
+    let outcome = open.sign_in.sign_out().await;
+    let result = if outcome.is_ok() { "done" } else { "failed" };
+    open.record("sign-out", &format!("Signed {who} out"), result, None).await;
+    engine.publish(&[View::SignIn, View::Status]);
+    outcome
 }

@@ -168,7 +168,11 @@ impl State {
         let (since, before) = *self.recent.front()?;
         let seconds = now.duration_since(since).as_secs_f64();
         (seconds > 0.1).then(|| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to u32 first")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "clamped to u32 first"
+            )]
             let rate = ((self.done - before) as f64 / seconds).clamp(0.0, f64::from(u32::MAX)) as u32;
             rate
         })

@@ -71,7 +71,8 @@ impl fmt::Debug for Address {
 
 impl PartialEq for Address {
     fn eq(&self, other: &Self) -> bool {
-        let secret = |address: &Self| address.password.as_ref().map(|password| password.expose_secret().to_owned());
+        let secret =
+            |address: &Self| address.password.as_ref().map(|password| password.expose_secret().to_owned());
         self.without_password == other.without_password && secret(self) == secret(other)
     }
 }

@@ -159,8 +159,11 @@ mod tests {
     fn adding_keeps_comments_and_removing_leaves_the_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        std::fs::write(&path, "# ours\n[environments.a]\nkind = \"demo\" # first\nlogin_url = \"http://localhost:1\"\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "# ours\n[environments.a]\nkind = \"demo\" # first\nlogin_url = \"http://localhost:1\"\n",
+        )
+        .unwrap();
         let config = add(&load(Some(&path)).unwrap(), &demo("b")).unwrap();
         assert_eq!(config.environments.len(), 2);
         let text = std::fs::read_to_string(&path).unwrap();

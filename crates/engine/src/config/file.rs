@@ -7,8 +7,8 @@ use toml_edit::{Document, Item, Table, TableLike};
 use url::Url;
 
 use super::{
-    Address, Config, DEFAULT_API_VERSION, DEFAULT_PUBSUB, DEFAULT_REDIRECT, DEMO_CLIENT_ID, Database, Environment,
-    Error, Finding,
+    Address, Config, DEFAULT_API_VERSION, DEFAULT_PUBSUB, DEFAULT_REDIRECT, DEMO_CLIENT_ID, Database,
+    Environment, Error, Finding,
 };
 use crate::api::environments::{EnvironmentKind, SignInFlow};
 
@@ -114,7 +114,9 @@ impl Reader<'_> {
         let client_id = match self.value("client_id", table)? {
             Some(id) => id,
             None if is_demo => DEMO_CLIENT_ID.to_owned(),
-            None => return Err(self.missing("client_id", item, "the consumer key of the External Client App")),
+            None => {
+                return Err(self.missing("client_id", item, "the consumer key of the External Client App"));
+            }
         };
         let sign_in = match self.value("sign_in", table)? {
             None if is_demo => SignInFlow::ClientCredentials,
@@ -140,7 +142,10 @@ impl Reader<'_> {
         let postgres = ["postgres", "postgresql"];
         let redis = ["redis", "rediss", "redis+sentinel", "redis-cluster"];
         let currency = self.value("currency", table)?;
-        if currency.as_deref().is_some_and(|code| code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase())) {
+        if currency
+            .as_deref()
+            .is_some_and(|code| code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase()))
+        {
             return Err(self.wrong_value("currency", table, "three capital letters such as EUR"));
         }
         let api_version = self.value("api_version", table)?.unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
@@ -161,7 +166,7 @@ impl Reader<'_> {
             database_direct: self.address("database_direct_url", table, &postgres, &mut findings)?,
             redis: self.address("redis_url", table, &redis, &mut findings)?,
             currency,
-            schema: self.value("schema", table)?.unwrap_or_else(|| "public".to_owned()),
+            schema: self.value("schema", table)?,
             auto_migrate: match table.get("auto_migrate") {
                 None => false,
                 Some(item) => {
@@ -183,8 +188,9 @@ impl Reader<'_> {
     }
 
     fn login_url(&self, text: &str, kind: EnvironmentKind, table: &dyn TableLike) -> Result<Url, Error> {
-        let url = Url::parse(text)
-            .map_err(|_| self.wrong_value("login_url", table, "an address such as https://test.salesforce.com"))?;
+        let url = Url::parse(text).map_err(|_| {
+            self.wrong_value("login_url", table, "an address such as https://test.salesforce.com")
+        })?;
         let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let may_be_loopback = matches!(kind, EnvironmentKind::Demo | EnvironmentKind::Development);
         match url.scheme() {
@@ -242,9 +248,10 @@ impl Reader<'_> {
 
     fn url(&self, key: &str, table: &dyn TableLike, default: &str) -> Result<Url, Error> {
         let text = self.value(key, table)?.unwrap_or_else(|| default.to_owned());
-        Url::parse(&text).ok().filter(Url::has_host).ok_or_else(|| {
-            self.wrong_value(key, table, &format!("an address such as {default}"))
-        })
+        Url::parse(&text)
+            .ok()
+            .filter(Url::has_host)
+            .ok_or_else(|| self.wrong_value(key, table, &format!("an address such as {default}")))
     }
 
     /// The variable where it is set, else the file's value.
@@ -288,7 +295,10 @@ impl Reader<'_> {
     }
 
     fn malformed(&self, key: &str, item: &Item, found: &str, expected: &str) -> Error {
-        let line = item.span().or_else(|| item.as_table().and_then(Table::span)).map_or(1, |span| self.line_at(span.start));
+        let line = item
+            .span()
+            .or_else(|| item.as_table().and_then(Table::span))
+            .map_or(1, |span| self.line_at(span.start));
         self.malformed_at(line, key, found, expected)
     }
 
@@ -332,7 +342,9 @@ fn password_finding(key: &str, variable: &str) -> Finding {
     Finding {
         key: key.to_owned(),
         finding: format!("`{key}` carries a password in a file"),
-        cure: format!("Take the password out of the file and give it as {variable}, or by PGPASSFILE for PostgreSQL."),
+        cure: format!(
+            "Take the password out of the file and give it as {variable}, or by PGPASSFILE for PostgreSQL."
+        ),
     }
 }
 
@@ -378,14 +390,20 @@ database_url = "postgres://shadow:hush@db/shop"
         let config = read(STAGING, &[("SHADOW_SYNC_API_VERSION", "66.0")]).unwrap();
         assert_eq!(config.environments[0].api_version, "66.0");
         let error = read(STAGING, &[("SHADOW_SYNC_API_VERSION", "new")]).unwrap_err();
-        assert_eq!(error.to_string(), "SHADOW_SYNC_API_VERSION cannot be used; expected a version such as 67.0");
+        assert_eq!(
+            error.to_string(),
+            "SHADOW_SYNC_API_VERSION cannot be used; expected a version such as 67.0"
+        );
     }
 
     #[test]
     fn a_complaint_names_file_line_key_and_what_was_expected() {
         let text = STAGING.replace("\"staging\"", "\"stagin\"");
         let error = read(&text, &[]).unwrap_err().to_string();
-        assert!(error.contains("config.toml, line 3: `kind` is a string that cannot be used; expected demo,"), "{error}");
+        assert!(
+            error.contains("config.toml, line 3: `kind` is a string that cannot be used; expected demo,"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -404,7 +422,10 @@ database_url = "postgres://shadow:hush@db/shop"
     #[test]
     fn http_is_for_localhost_in_demo_and_development_only() {
         let with = |kind: &str, url: &str| {
-            read(&format!("[environments.a]\nkind = \"{kind}\"\nlogin_url = \"{url}\"\nclient_id = \"x\"\n"), &[])
+            read(
+                &format!("[environments.a]\nkind = \"{kind}\"\nlogin_url = \"{url}\"\nclient_id = \"x\"\n"),
+                &[],
+            )
         };
         assert!(with("demo", "http://localhost:8790").is_ok());
         assert!(with("development", "http://127.0.0.1:8790").is_ok());

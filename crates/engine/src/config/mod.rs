@@ -66,8 +66,8 @@ pub struct Environment {
     pub redis: Option<Address>,
     /// The currency, where the org does not say.
     pub currency: Option<String>,
-    /// The schema of the shadow tables.
-    pub schema: String,
+    /// The schema of the shadow tables; the database's default where absent.
+    pub schema: Option<String>,
     /// Whether staging and production migrate on start.
     pub auto_migrate: bool,
     /// What a reader should know: a password in the file, for one.
@@ -97,9 +97,10 @@ pub struct Finding {
 impl Config {
     /// The environment of this name.
     pub fn environment(&self, name: &str) -> Result<&Environment, Error> {
-        self.environments.iter().find(|environment| environment.name == name).ok_or_else(|| {
-            Error::UnknownEnvironment { name: name.to_owned(), known: self.names() }
-        })
+        self.environments
+            .iter()
+            .find(|environment| environment.name == name)
+            .ok_or_else(|| Error::UnknownEnvironment { name: name.to_owned(), known: self.names() })
     }
 
     /// Which environment is meant: the named one; else the only one; else the chosen one where a person sits

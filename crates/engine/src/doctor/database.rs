@@ -49,14 +49,14 @@ async fn schema(sheet: &mut Sheet<'_>, store: &Store) -> bool {
     let title = "The schema is this program's";
     let (outcome, readable) = match store.schema_state().await {
         Ok(SchemaState::Current) => (Outcome::green("Every migration is applied."), true),
-        Ok(SchemaState::Behind { missing }) => (
-            Outcome::yellow(format!("{} migrations are missing.", missing.len()))
+        Ok(SchemaState::Behind { pending }) => (
+            Outcome::yellow(format!("{} migrations are missing.", pending.len()))
                 .cure("Apply them; the plan comes first with --dry-run.")
                 .paste("shadow-sync migrate"),
             false,
         ),
-        Ok(SchemaState::Newer { newest, known }) => (
-            Outcome::red(format!("It is newer ({newest}) than this program knows ({known})."))
+        Ok(SchemaState::Ahead { found, known }) => (
+            Outcome::red(format!("It is newer ({found}) than this program knows ({known})."))
                 .cure("Install the newer Shadow Sync."),
             false,
         ),
@@ -73,8 +73,9 @@ async fn binding(sheet: &mut Sheet<'_>, subject: &Subject<'_>, store: &Store) {
         sheet.note("database.binding", DATABASE, title, Outcome::grey("Nobody is signed in."));
         return;
     };
-    let outcome = match store.binding().await {
+    let outcome = match store::binding::get(store).await {
         Ok(bound) => {
+            let bound = bound.map(|(bound, _)| bound);
             let binding =
                 bound.as_ref().map(|bound| Binding { org_id: bound.org_id, user_id: bound.user_id });
             let for_demos =

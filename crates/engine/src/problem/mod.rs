@@ -6,8 +6,10 @@
 //! Numbers: 1xxx sign-in, 2xxx objects and fields, 3xxx database, 4xxx jobs, 5xxx configuration, 6xxx keychain,
 //! 9xxx faults of our own. One file per source of errors: each error type says here which problem it is.
 
+mod config;
 mod keychain;
 mod salesforce;
+mod store;
 
 use serde::{Deserialize, Serialize};
 

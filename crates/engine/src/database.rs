@@ -1,0 +1,257 @@
+//! The database of an open environment: started or connected to, watched, and given to whoever needs it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use shadow::Mapping;
+use store::embedded::{self, Embedded, EmbeddedOptions};
+use store::{SchemaState, Store, StoreOptions};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::environments::EnvironmentKind;
+use crate::api::status::DatabaseState;
+use crate::clock;
+use crate::config::{self, Environment};
+use crate::notice::{Notices, View};
+use crate::problem::{Answer, Problem};
+
+/// How long to wait before a database that does not answer is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// The database of an open environment.
+#[derive(Debug)]
+pub struct Database {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    environment: Environment,
+    notices: Notices,
+    slot: watch::Sender<Slot>,
+    server: Mutex<Option<Embedded>>,
+    again: tokio::sync::Notify,
+}
+
+#[derive(Debug, Clone)]
+struct Slot {
+    state: DatabaseState,
+    store: Option<Store>,
+    /// A store whose schema is not current: for `migrate`, and for nobody else.
+    unmigrated: Option<Store>,
+}
+
+impl Database {
+    /// Begins to open it; says by a notice when it answers or fails, and keeps trying.
+    pub(crate) fn open(
+        environment: &Environment,
+        notices: Notices,
+        tasks: &TaskTracker,
+        cancel: CancellationToken,
+    ) -> Self {
+        let slot = Slot { state: DatabaseState::Starting, store: None, unmigrated: None };
+        let shared = Arc::new(Shared {
+            environment: environment.clone(),
+            notices,
+            slot: watch::Sender::new(slot),
+            server: Mutex::new(None),
+            again: tokio::sync::Notify::new(),
+        });
+        let keeper = shared.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = keeper.keep_open() => {}
+            }
+        });
+        Self { shared }
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> DatabaseState {
+        self.shared.slot.borrow().state.clone()
+    }
+
+    /// The database, once it answers and its schema is current; waits while it starts.
+    pub async fn store(&self) -> Answer<Store> {
+        let slot = self.settled().await;
+        match (slot.store, slot.state) {
+            (Some(store), _) => Ok(store),
+            (None, DatabaseState::Failed { problem, .. }) => Err(Box::new(problem)),
+            (None, _) => Err(Box::new(closed())),
+        }
+    }
+
+    /// The same without waiting and without a reason.
+    pub fn try_store(&self) -> Option<Store> {
+        self.shared.slot.borrow().store.clone()
+    }
+
+    /// The database whatever its schema, for who migrates it.
+    pub async fn unmigrated(&self) -> Answer<Store> {
+        let slot = self.settled().await;
+        match (slot.store.or(slot.unmigrated), slot.state) {
+            (Some(store), _) => Ok(store),
+            (None, DatabaseState::Failed { problem, .. }) => Err(Box::new(problem)),
+            (None, _) => Err(Box::new(closed())),
+        }
+    }
+
+    /// Tries again now.
+    pub fn try_again(&self) {
+        self.shared.again.notify_one();
+    }
+
+    /// Tells that the database failed under somebody's hands: it is looked at again at once.
+    pub(crate) fn doubt(&self) {
+        self.shared.again.notify_one();
+    }
+
+    async fn settled(&self) -> Slot {
+        let mut slot = self.shared.slot.subscribe();
+        let settled = slot.wait_for(|slot| slot.state != DatabaseState::Starting).await;
+        settled.map_or_else(
+            |_| Slot { state: DatabaseState::Closed, store: None, unmigrated: None },
+            |slot| slot.clone(),
+        )
+    }
+
+    /// Lets go of it; an embedded server stops if no other program uses it.
+    pub(crate) async fn close(&self) {
+        let store = self.shared.slot.borrow().store.clone();
+        if let Some(store) = store {
+            store.close().await;
+        }
+        self.shared.slot.send_replace(Slot { state: DatabaseState::Closed, store: None, unmigrated: None });
+        let server = self.shared.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = server
+            && let Err(error) = server.stop_if_last().await
+        {
+            tracing::warn!(%error, "the embedded database could not be stopped");
+        }
+    }
+}
+
+impl Shared {
+    async fn keep_open(&self) {
+        loop {
+            let is_open = self.slot.borrow().store.is_some();
+            let outcome = if is_open { self.look().await } else { self.connect().await };
+            if let Err(problem) = outcome {
+                self.fail(*problem);
+            }
+            let is_open = self.slot.borrow().store.is_some();
+            tokio::select! {
+                () = tokio::time::sleep(TRY_AGAIN) => {}
+                () = self.again.notified() => {}
+            }
+            tracing::trace!(is_open, "looking at the database");
+        }
+    }
+
+    /// Whether the open database still answers.
+    async fn look(&self) -> Answer<()> {
+        let store = self.slot.borrow().store.clone();
+        if let Some(store) = store {
+            store.server_facts().await?;
+            let was_failing = matches!(self.slot.borrow().state, DatabaseState::Failed { .. });
+            if was_failing {
+                self.connect().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&self) -> Answer<()> {
+        let (store, name) = self.reach().await?;
+        let facts = store.server_facts().await?;
+        self.migrate_if_allowed(&store).await?;
+        store::objects::register(&store, &Mapping::built_in()).await?;
+        let server = format!("PostgreSQL {}{name}", facts.version);
+        self.slot.send_replace(Slot {
+            state: DatabaseState::Ready { server },
+            store: Some(store),
+            unmigrated: None,
+        });
+        self.notices.publish(&[View::Status, View::Jobs, View::Counts, View::Rejects, View::Audit]);
+        Ok(())
+    }
+
+    async fn reach(&self) -> Answer<(Store, &'static str)> {
+        let options =
+            StoreOptions { tables_schema: self.environment.schema.clone(), ..StoreOptions::default() };
+        match &self.environment.database {
+            config::Database::Embedded => {
+                let running = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let server = match running {
+                    Some(server) => server,
+                    None => embedded::start(EmbeddedOptions::of_this_user()?).await?,
+                };
+                let connect = server.ensure_database(&database_name(&self.environment.name)).await;
+                *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+                Ok((Store::connect_with(connect?, options).await?, ", embedded"))
+            }
+            config::Database::Url(address) => {
+                let mut url = address.url().clone();
+                if let Some(password) = address.password() {
+                    // An address with a host can carry a password; one without was refused when it was read.
+                    let _ = url.set_password(Some(password.expose_secret()));
+                }
+                Ok((Store::connect(url.as_str(), options).await?, ""))
+            }
+        }
+    }
+
+    async fn migrate_if_allowed(&self, store: &Store) -> Answer<()> {
+        let pending = match store.schema_state().await? {
+            SchemaState::Current => return Ok(()),
+            SchemaState::Behind { pending } => pending,
+            SchemaState::Ahead { found, known } => {
+                return Err(store::Error::SchemaAhead { found, known }.into());
+            }
+        };
+        let kind = self.environment.kind;
+        let may = self.environment.auto_migrate
+            || self.environment.database == config::Database::Embedded
+            || matches!(kind, EnvironmentKind::Demo | EnvironmentKind::Development);
+        if may {
+            store.migrate().await?;
+            return Ok(());
+        }
+        self.slot.send_modify(|slot| slot.unmigrated = Some(store.clone()));
+        Err(store::Error::SchemaBehind { pending }.into())
+    }
+
+    fn fail(&self, problem: Problem) {
+        let changed = self.slot.send_if_modified(|slot| {
+            let since = match &slot.state {
+                DatabaseState::Failed { problem: before, since } if before.code == problem.code => {
+                    let since = *since;
+                    slot.state = DatabaseState::Failed { problem: problem.clone(), since };
+                    return false;
+                }
+                DatabaseState::Failed { since, .. } => *since,
+                _ => clock::now(),
+            };
+            slot.state = DatabaseState::Failed { problem: problem.clone(), since };
+            true
+        });
+        if changed {
+            tracing::warn!(problem.code = problem.code, "the database cannot be used");
+            self.notices.publish(&[View::Status]);
+        }
+    }
+}
+
+/// Each environment has a database of its own on the embedded server.
+fn database_name(environment: &str) -> String {
+    format!("shadow_{}", environment.to_ascii_lowercase().replace('-', "_"))
+}
+
+fn closed() -> Problem {
+    Problem::new("SS-3000", "The environment is closed", "Its database is not connected to any more.")
+        .step("Open the environment again.")
+}

@@ -1,0 +1,184 @@
+//! The one sentence that says how things stand, and the line under it.
+
+use crate::api::counts::CountView;
+use crate::api::sign_in::SignInState;
+use crate::api::status::{DatabaseState, ObjectHealth, ObjectStatus};
+
+/// What is so, and what a tired person should know next. Worst first.
+pub fn statement(
+    database: &DatabaseState,
+    sign_in: &SignInState,
+    objects: &[ObjectStatus],
+) -> (String, String) {
+    match database {
+        DatabaseState::Closed => {
+            return (
+                "No environment is open.".to_owned(),
+                "Look around with a demo org, or connect one of yours.".to_owned(),
+            );
+        }
+        DatabaseState::Starting => return ("The database is starting.".to_owned(), String::new()),
+        DatabaseState::Failed { problem, .. } => {
+            return (format!("{}.", problem.title), problem.cause.clone());
+        }
+        DatabaseState::Ready { .. } => {}
+    }
+    if let Some(failing) = objects.iter().find(|object| object.health == ObjectHealth::Failing) {
+        let cause = failing.problem.as_ref().map_or_else(String::new, |problem| problem.title.clone());
+        return (format!("The load of {} failed.", failing.object), cause);
+    }
+    if let SignInState::Failed { problem } = sign_in {
+        return (format!("{}.", problem.title), problem.cause.clone());
+    }
+    of_objects(objects, matches!(sign_in, SignInState::SignedIn { .. }))
+}
+
+fn of_objects(objects: &[ObjectStatus], is_signed_in: bool) -> (String, String) {
+    let with = |health: ObjectHealth| objects.iter().filter(move |object| object.health == health);
+    if let Some(running) = with(ObjectHealth::Backfilling).next() {
+        let done = running.job.as_ref().map_or(0, |job| job.done);
+        let detail = match running.job.as_ref().and_then(|job| job.total) {
+            Some(total) => format!("{} of {} records are merged.", grouped(done), grouped(total)),
+            None => format!("{} records are merged.", grouped(done)),
+        };
+        return (format!("{} is being loaded.", running.object), detail);
+    }
+    if let Some(differing) = with(ObjectHealth::Differs).next() {
+        return (format!("{}.", difference(&differing.count)), differs_detail(objects));
+    }
+    let not_loaded: Vec<&str> = with(ObjectHealth::NotLoaded).map(|object| object.object.as_str()).collect();
+    if !not_loaded.is_empty() && not_loaded.len() == objects.len() {
+        let next =
+            if is_signed_in { "Plan a backfill to fill the shadow." } else { "Sign in, then backfill." };
+        return ("Nothing is loaded yet.".to_owned(), next.to_owned());
+    }
+    if !not_loaded.is_empty() {
+        return (
+            format!("{} not loaded yet.", enumeration(&not_loaded)),
+            "The other objects are loaded.".to_owned(),
+        );
+    }
+    if let Some(paused) = with(ObjectHealth::Paused).next() {
+        return (format!("{} is paused.", paused.object), "Resume it to go on.".to_owned());
+    }
+    let uncounted: Vec<&str> = with(ObjectHealth::Loaded).map(|object| object.object.as_str()).collect();
+    if !uncounted.is_empty() {
+        return (
+            "The shadow is loaded; it was not counted since.".to_owned(),
+            format!("Count {} to see whether both sides agree.", uncounted.join(", ")),
+        );
+    }
+    let rejected: u32 = objects.iter().map(|object| object.count.rejected).sum();
+    let detail = match rejected {
+        0 => {
+            "Both sides have the same number of records. Record by record they were not compared.".to_owned()
+        }
+        1 => "Every record is accounted for; 1 is rejected, with its reason.".to_owned(),
+        more => {
+            format!("Every record is accounted for; {} are rejected, each with its reason.", grouped(more))
+        }
+    };
+    (counts_agree(objects.len()), detail)
+}
+
+fn counts_agree(objects: usize) -> String {
+    match objects {
+        1 => "The counts of both sides agree.".to_owned(),
+        more => format!("The counts of all {more} objects agree."),
+    }
+}
+
+fn difference(count: &CountView) -> String {
+    let unexplained = count.unexplained.unwrap_or_default();
+    let all = count.salesforce.unwrap_or_default();
+    match unexplained {
+        1.. => format!(
+            "{} of {} {} records are not in the shadow",
+            grouped(unexplained.unsigned_abs()),
+            grouped(all),
+            count.object
+        ),
+        _ => format!(
+            "The shadow has {} more {} records than Salesforce",
+            grouped(unexplained.unsigned_abs()),
+            count.object
+        ),
+    }
+}
+
+fn differs_detail(objects: &[ObjectStatus]) -> String {
+    let agreeing = objects.iter().filter(|object| object.health == ObjectHealth::CountsAgree).count();
+    format!("{agreeing} of {} objects agree. A backfill brings what is missing.", objects.len())
+}
+
+fn enumeration(names: &[&str]) -> String {
+    match names {
+        [one] => format!("{one} is"),
+        [rest @ .., last] => format!("{} and {last} are", rest.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// `8412` → `8,412`.
+fn grouped(number: u32) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + 4);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(name: &str, health: ObjectHealth, unexplained: Option<i32>) -> ObjectStatus {
+        ObjectStatus {
+            object: name.to_owned(),
+            table: String::new(),
+            health,
+            count: CountView {
+                object: name.to_owned(),
+                table: String::new(),
+                salesforce: Some(8_412),
+                salesforce_at: None,
+                shadow: Some(8_409),
+                shadow_at: None,
+                rejected: 3,
+                unexplained,
+                took_ms: 0,
+                problem: None,
+            },
+            ready_at: None,
+            loaded_at: None,
+            job: None,
+            problem: None,
+        }
+    }
+
+    fn ready() -> DatabaseState {
+        DatabaseState::Ready { server: "PostgreSQL 18".to_owned() }
+    }
+
+    #[test]
+    fn agreement_is_said_with_what_is_rejected() {
+        let objects = [object("Product2", ObjectHealth::CountsAgree, Some(0))];
+        let (statement, detail) = statement(&ready(), &SignInState::SignedOut, &objects);
+        assert_eq!(statement, "The counts of both sides agree.");
+        assert_eq!(detail, "Every record is accounted for; 3 are rejected, each with its reason.");
+    }
+
+    #[test]
+    fn a_difference_is_said_before_what_agrees() {
+        let objects = [
+            object("Account", ObjectHealth::CountsAgree, Some(0)),
+            object("Product2", ObjectHealth::Differs, Some(37)),
+        ];
+        let (statement, _) = statement(&ready(), &SignInState::SignedOut, &objects);
+        assert_eq!(statement, "37 of 8,412 Product2 records are not in the shadow.");
+    }
+}

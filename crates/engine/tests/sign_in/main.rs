@@ -1,0 +1,5 @@
+//! Sessions and sign-ins against a simulated org.
+
+mod flow;
+mod renewal;
+mod world;
