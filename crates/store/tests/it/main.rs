@@ -1,5 +1,7 @@
 //! The store on a real PostgreSQL: one fresh database per test.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod control;
 mod merging;
 mod removing;
