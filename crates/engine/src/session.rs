@@ -11,9 +11,10 @@ mod stored;
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use salesforce::{
     AccessToken, CallObserver, Error, OriginPolicy, Refusal, TokenSource, Transport, TransportOptions,
     auth::{App, Authorization, Grant, Identity, LoginHost, SigningKey},
@@ -72,8 +73,11 @@ pub fn default_lock_folder() -> PathBuf {
         .join("locks")
 }
 
-/// A session with one org. Share it by [`Arc`]; it is the [`TokenSource`] of the org's client.
-pub struct Session {
+/// A session with one org: the [`TokenSource`] of the org's client. Cheap to clone; all clones are one session.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
     host: LoginHost,
     policy: OriginPolicy,
     method: Method,
@@ -87,7 +91,10 @@ pub struct Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("host", &self.host).field("flow", &self.flow).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("host", &self.0.host)
+            .field("flow", &self.0.flow)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,6 +121,7 @@ enum Method {
     ClientCredentials,
 }
 
+#[derive(Clone)]
 struct Current {
     access: AccessToken,
     identity: Identity,
@@ -156,7 +164,7 @@ impl Session {
         let app = app(environment, flow, &options.variables)?;
         let key = format!("{} {} {}", environment.name, policy.login_url, app.client_id);
         let lock_file = options.lock_folder.join(lock::file_name(&key));
-        Ok(Self {
+        Ok(Self(Arc::new(Inner {
             method: method(flow, &options.variables)?,
             host: LoginHost::new(transport, policy.clone(), app, options.observer.clone()),
             policy,
@@ -166,90 +174,114 @@ impl Session {
             lock_file,
             current: Mutex::new(None),
             standing: watch::Sender::new(Standing::Unknown),
-        })
+        })))
     }
 
     /// How this session signs in.
     pub fn flow(&self) -> SignInFlow {
-        self.flow
+        self.0.flow
     }
 
     /// Whether only a person in a browser can begin it.
     pub fn needs_browser(&self) -> bool {
-        matches!(self.method, Method::Browser)
+        matches!(self.0.method, Method::Browser)
     }
 
     /// The login host.
     pub(crate) fn host(&self) -> &LoginHost {
-        &self.host
+        &self.0.host
     }
 
     /// The HTTP client for the org.
     pub fn transport(&self) -> &Transport {
-        self.host.transport()
+        self.0.host.transport()
     }
 
     /// The secrets in which it keeps its refresh token.
     pub fn secrets(&self) -> &Secrets {
-        &self.secrets
+        &self.0.secrets
     }
 
     /// Whether the session can be used without a person, and when that changes.
     pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+        self.0.standing.subscribe()
     }
 
     /// Who is signed in, where; signs in where that needs no person.
     pub async fn identity(&self) -> Result<Identity, Error> {
-        let mut current = self.current.lock().await;
-        if let Some(current) = &*current {
-            return Ok(current.identity.clone());
-        }
-        let fresh = self.obtain(None).await?;
-        Ok(current.insert(fresh).identity.clone())
+        self.renewed(None).await.map(|current| current.identity)
     }
 
     /// Whether the sign-in outlives this run.
     pub async fn is_kept(&self) -> bool {
-        let signed_in = self.current.lock().await.is_some();
-        signed_in && self.needs_browser() && !self.secrets.holds_only_in_memory(&self.key)
+        let signed_in = self.0.current.lock().await.is_some();
+        signed_in && self.needs_browser() && !self.0.secrets.holds_only_in_memory(&self.0.key)
     }
 
     /// Prepares a browser sign-in at `redirect_url`.
     pub fn authorize(&self, redirect_url: &url::Url) -> Result<Authorization, Error> {
-        self.host.authorize(redirect_url)
+        self.0.host.authorize(redirect_url)
     }
 
     /// Ends a browser sign-in: trades the code, stores the refresh token, then lets the access token be used.
     pub async fn exchange(&self, authorization: &Authorization, code: &SecretString) -> Result<(), Error> {
-        let mut current = self.current.lock().await;
-        let grant = self.host.exchange_code(authorization, code).await?;
+        let mut current = self.0.current.lock().await;
+        let grant = self.0.host.exchange_code(authorization, code).await?;
         // Two programs that sign in at once: the later one's tokens stay.
-        let _lock = self.lock_across_programs().await?;
-        *current = Some(self.keep(grant, None).await?);
-        self.standing.send_replace(Standing::SignedIn);
+        let _lock = self.0.lock_across_programs().await?;
+        *current = Some(self.0.keep(grant, None).await?);
+        self.0.standing.send_replace(Standing::SignedIn);
         Ok(())
     }
 
     /// Ends the sign-in: revokes it in Salesforce and forgets it here. What is here is forgotten in any case.
     pub async fn sign_out(&self) -> Result<(), Error> {
-        let mut current = self.current.lock().await;
-        let _lock = self.lock_across_programs().await?;
-        let stored = self.stored().await.unwrap_or_default();
+        let mut current = self.0.current.lock().await;
+        let _lock = self.0.lock_across_programs().await?;
+        let stored = self.0.stored().await.unwrap_or_default();
         let token = match (&stored, &*current) {
             (Some(stored), _) => Some(stored.refresh_token()),
             (None, Some(current)) => Some(SecretString::from(current.access.expose())),
             (None, None) => None,
         };
-        self.secrets.forget(&self.key).await;
+        self.0.secrets.forget(&self.0.key).await;
         *current = None;
-        self.standing.send_replace(Standing::Unknown);
+        self.0.standing.send_replace(Standing::Unknown);
         match token {
-            Some(token) => self.host.revoke(&token).await,
+            Some(token) => self.0.host.revoke(&token).await,
             None => Ok(()),
         }
     }
 
+    /// The sign-in in use, obtained anew where there is none or only a stale one.
+    ///
+    /// The work runs in a task of its own and ends even when the caller gives up: a refresh token that was traded
+    /// while nobody stored its successor would end the sign-in.
+    async fn renewed(&self, stale: Option<&AccessToken>) -> Result<Current, Error> {
+        if let Some(current) = fresh(self.0.current.lock().await.as_ref(), stale) {
+            return Ok(current);
+        }
+        let inner = Arc::clone(&self.0);
+        let stale = stale.cloned();
+        let renewal = tokio::spawn(async move {
+            let mut current = inner.current.lock().await;
+            if let Some(current) = fresh(current.as_ref(), stale.as_ref()) {
+                return Ok(current);
+            }
+            *current = None;
+            let obtained = inner.obtain(stale.as_ref()).await?;
+            Ok(current.insert(obtained).clone())
+        });
+        renewal.await.unwrap_or_else(|error| Err(keeper(error)))
+    }
+}
+
+/// The sign-in, unless there is none or its token is the stale one.
+fn fresh(current: Option<&Current>, stale: Option<&AccessToken>) -> Option<Current> {
+    current.filter(|current| stale.is_none_or(|stale| current.access != *stale)).cloned()
+}
+
+impl Inner {
     /// A fresh sign-in, or the token that another program obtained meanwhile.
     async fn obtain(&self, stale: Option<&AccessToken>) -> Result<Current, Error> {
         let outcome = match &self.method {
@@ -315,28 +347,11 @@ impl Session {
 
 impl TokenSource for Session {
     fn current(&self) -> BoxFuture<'_, Result<AccessToken, Error>> {
-        async move {
-            let mut current = self.current.lock().await;
-            if let Some(current) = &*current {
-                return Ok(current.access.clone());
-            }
-            let fresh = self.obtain(None).await?;
-            Ok(current.insert(fresh).access.clone())
-        }
-        .boxed()
+        self.renewed(None).map_ok(|current| current.access).boxed()
     }
 
     fn refresh<'a>(&'a self, stale: &'a AccessToken) -> BoxFuture<'a, Result<AccessToken, Error>> {
-        async move {
-            let mut current = self.current.lock().await;
-            if let Some(current) = current.as_ref().filter(|current| current.access != *stale) {
-                return Ok(current.access.clone());
-            }
-            *current = None;
-            let fresh = self.obtain(Some(stale)).await?;
-            Ok(current.insert(fresh).access.clone())
-        }
-        .boxed()
+        self.renewed(Some(stale)).map_ok(|current| current.access).boxed()
     }
 }
 

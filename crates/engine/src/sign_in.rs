@@ -62,7 +62,7 @@ struct Act {
 /// A session that a client can be made of.
 #[derive(Clone)]
 struct Open {
-    session: Arc<Session>,
+    session: Session,
     client: Client,
     facts: Arc<OrgFacts>,
 }
@@ -205,7 +205,7 @@ impl SignIn {
     pub async fn resume(&self) {
         let act = self.begin_act().await.0;
         let work = async {
-            let session = Arc::new(self.session(None)?);
+            let session = self.session(None)?;
             self.with_keychain_shown(&act, &session, self.enter(&act, &session)).await
         };
         let outcome = tokio::select! {
@@ -260,7 +260,7 @@ impl SignIn {
         self.end_watcher();
         let session = match open {
             Some(open) => open.session,
-            None => Arc::new(self.session(None)?),
+            None => self.session(None)?,
         };
         let revoked = async { Ok(session.sign_out().await?) };
         let outcome = self.with_keychain_shown(&act, &session, revoked).await;
@@ -290,7 +290,7 @@ impl SignIn {
     }
 
     async fn begin(&self, act: &Act, flow: Option<SignInFlow>) -> Result<(), SignInError> {
-        let session = Arc::new(self.session(flow)?);
+        let session = self.session(flow)?;
         if !session.needs_browser() {
             self.show(act, SignInState::Finishing);
             return self.enter(act, &session).await;
@@ -316,19 +316,19 @@ impl SignIn {
     }
 
     /// Learns who signed in where, and lets the client be used if the org belongs here.
-    async fn enter(&self, act: &Act, session: &Arc<Session>) -> Result<(), SignInError> {
+    async fn enter(&self, act: &Act, session: &Session) -> Result<(), SignInError> {
         let identity = session.identity().await?;
         org::check_org(&self.0.environment, identity.org_id)?;
         let options = self.0.client_options.clone();
         let configured = options.api_version;
-        let tokens = Arc::clone(session) as Arc<dyn salesforce::TokenSource>;
+        let tokens = Arc::new(session.clone());
         let client = Client::new(session.transport().clone(), tokens, options);
         let facts = OrgFacts::learn(&client, identity, configured).await?;
         let client = client.with_api_version(facts.api_version);
         let ours = client.calls_in_all();
         let org = facts.view(self.0.environment.currency.as_deref(), ours);
         let kept = session.is_kept().await;
-        let open = Open { session: Arc::clone(session), client, facts: Arc::new(facts) };
+        let open = Open { session: session.clone(), client, facts: Arc::new(facts) };
         {
             let mut desk = self.desk();
             if desk.act.number != act.number {
@@ -342,7 +342,7 @@ impl SignIn {
     }
 
     /// Says so at once when Salesforce ends the sign-in, whichever call hears of it first.
-    fn watch_standing(&self, session: &Arc<Session>) {
+    fn watch_standing(&self, session: &Session) {
         let weak = Arc::downgrade(&self.0);
         let mut standing = session.standing();
         let watcher = tokio::spawn(async move {
@@ -423,7 +423,7 @@ impl SignIn {
 async fn wait_for_browser(
     inner: Weak<Inner>,
     act: Act,
-    session: Arc<Session>,
+    session: Session,
     listener: Listener,
     authorization: Authorization,
 ) {

@@ -331,6 +331,10 @@ async fn read_failure(operation: &'static str, mut response: Response) -> Failur
     }
     let retry_after = retry_after(response.headers());
     let body = read_limited(&mut response).await;
+    // The identity resources have a way of their own to say that a token has expired.
+    if status == StatusCode::FORBIDDEN && body.trim_ascii() == b"Bad_OAuth_Token" {
+        return Failure::SessionExpired;
+    }
     // Throttling and maintenance say nothing in their bodies that the status does not.
     let gateway = matches!(status.as_u16(), 420 | 429 | 502 | 503);
     let Some(error) = first_error(&body).filter(|_| !gateway) else {

@@ -1,7 +1,5 @@
 //! One renewal at a time, across tasks and programs.
 
-use std::sync::Arc;
-
 use engine::session::Standing;
 use futures::future::join_all;
 use salesforce::{AccessToken, Error, Refusal, TokenSource};
@@ -20,7 +18,7 @@ async fn many_tasks_with_the_same_stale_token_renew_once() {
     let world = World::start_as("demo", |options| options.refresh_rotation = true).await;
     world.signed_in().await;
     let session = world.session();
-    let stale = token(&*session).await;
+    let stale = token(&session).await;
     world.simulator.org().expire_sessions();
     let before = world.simulator.org().requests(TOKEN);
     let renewals = (0..10).map(|_| session.refresh(&stale));
@@ -35,12 +33,12 @@ async fn two_programs_that_race_under_rotation_share_one_renewal_and_keep_the_si
     let world = World::start_as("demo", |options| options.refresh_rotation = true).await;
     world.signed_in().await;
     let programs = [world.session(), world.session(), world.session()];
-    let stale = token(&*programs[0]).await;
+    let stale = token(&programs[0]).await;
     for program in &programs {
-        assert!(token(&**program).await == stale);
+        assert!(token(program).await == stale);
     }
     for _ in 0..5 {
-        let stale = token(&*programs[0]).await;
+        let stale = token(&programs[0]).await;
         world.simulator.org().expire_sessions();
         let before = world.simulator.org().requests(TOKEN);
         let fresh = join_all(programs.iter().map(|program| program.refresh(&stale))).await;
@@ -55,7 +53,7 @@ async fn a_program_that_starts_later_needs_no_renewal() {
     let world = World::start().await;
     world.signed_in().await;
     let before = world.simulator.org().requests(TOKEN);
-    token(&*world.session()).await;
+    token(&world.session()).await;
     assert_eq!(world.simulator.org().requests(TOKEN), before);
 }
 
@@ -64,7 +62,7 @@ async fn an_answer_that_is_lost_is_not_asked_for_again_and_the_next_try_tells_th
     let world = World::start_as("demo", |options| options.refresh_rotation = true).await;
     world.signed_in().await;
     let session = world.session();
-    let stale = token(&*session).await;
+    let stale = token(&session).await;
     world.simulator.org().expire_sessions();
     world.simulator.org().inject(TOKEN, Fault::LostAnswer, 1);
     let before = world.simulator.org().requests(TOKEN);
@@ -84,7 +82,7 @@ async fn an_org_that_briefly_fails_does_not_end_the_sign_in() {
     let world = World::start().await;
     world.signed_in().await;
     let session = world.session();
-    let stale = token(&*session).await;
+    let stale = token(&session).await;
     world.simulator.org().expire_sessions();
     world.simulator.org().inject(TOKEN, Fault::Unavailable { retry_after: None }, 1);
     session.refresh(&stale).await.expect_err("unavailable");
@@ -114,10 +112,10 @@ async fn dropping_a_caller_in_the_middle_of_a_renewal_loses_nothing() {
     world.signed_in().await;
     let session = world.session();
     for delay_ms in [0, 5, 20, 60] {
-        let stale = token(&*session).await;
+        let stale = token(&session).await;
         world.simulator.org().expire_sessions();
         world.simulator.org().inject(TOKEN, Fault::Slow { delay_ms: 40 }, 1);
-        let renewing = Arc::clone(&session);
+        let renewing = session.clone();
         let given_up = stale.clone();
         let task = tokio::spawn(async move { renewing.refresh(&given_up).await.map(drop) });
         tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;

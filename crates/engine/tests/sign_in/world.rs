@@ -1,6 +1,6 @@
 //! A simulated org, an environment that points to it, and a browser that a test steers.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use engine::{
     api::sign_in::SignInState,
@@ -55,8 +55,8 @@ impl World {
     }
 
     /// A session as another program on this machine would have it: same keychain, same lock, nothing else.
-    pub fn session(&self) -> Arc<Session> {
-        Arc::new(Session::new(&self.environment, None, &self.options()).expect("a session"))
+    pub fn session(&self) -> Session {
+        Session::new(&self.environment, None, &self.options()).expect("a session")
     }
 
     pub fn sign_in(&self) -> SignIn {
