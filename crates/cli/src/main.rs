@@ -3,7 +3,10 @@
 mod backfill;
 mod context;
 mod demo_org;
+mod doctor;
+mod env;
 mod jobs;
+mod login;
 mod migrate;
 mod rejects;
 mod status;
@@ -28,6 +31,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look at environments, add, remove and choose them
+    Env(env::Args),
+    /// Sign in to the org
+    Login(login::Args),
+    /// Sign out of the org, and forget the sign-in on this machine
+    Logout(login::LogoutArgs),
+    /// Check sign-in, permissions, fields, limits and database, and say how to mend what is wrong
+    Doctor(doctor::Args),
     /// Bring the database's schema up to date
     Migrate(migrate::Args),
     /// Load objects from Salesforce into their shadow tables
@@ -55,6 +66,10 @@ enum Command {
 
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
+        Command::Env(args) => env::run(args, context).await,
+        Command::Login(args) => login::run(args, context).await,
+        Command::Logout(args) => login::logout(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Backfill(args) => backfill::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,

@@ -148,6 +148,17 @@ pub fn choose(engine: &Engine, name: &str) -> Answer<()> {
     Ok(())
 }
 
+/// Lets an environment sign in another way from now on; `false` where it did so already.
+pub fn use_flow(engine: &Engine, name: &str, flow: SignInFlow) -> Answer<bool> {
+    let config = engine.config()?;
+    if config.environment(name)?.sign_in == flow {
+        return Ok(false);
+    }
+    config::use_flow(&config, name, flow)?;
+    engine.publish(&[View::Environments]);
+    Ok(true)
+}
+
 /// What a pasted address becomes. Calls nobody.
 pub fn recognise(pasted: &str) -> Answer<RecognisedOrg> {
     recognise::recognise(pasted)

@@ -71,6 +71,12 @@ pub fn use_environment(config: &Config, name: &str) -> Result<Config, Error> {
     change(&config.path, |document| document["use"] = value(name))
 }
 
+/// Lets an environment sign in another way from now on.
+pub fn use_flow(config: &Config, name: &str, flow: SignInFlow) -> Result<Config, Error> {
+    config.environment(name)?;
+    change(&config.path, |document| document["environments"][name]["sign_in"] = value(flow_word(flow)))
+}
+
 /// Applies `edit` to the file under a lock, checks that the result can be read, and replaces the file at once.
 fn change(path: &Path, edit: impl FnOnce(&mut DocumentMut)) -> Result<Config, Error> {
     let failed = |source| Error::File { path: path.to_owned(), doing: "written", source };
@@ -182,6 +188,17 @@ mod tests {
         let error = add(&load(Some(&path)).unwrap(), &wrong).unwrap_err().to_string();
         assert!(error.contains("config.toml") && error.contains("`login_url`"), "{error}");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn another_way_of_signing_in_is_remembered_beside_the_comments() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let text = "[environments.a] # ours\nkind = \"demo\"\nlogin_url = \"http://localhost:1\"\n";
+        std::fs::write(&path, text).unwrap();
+        let config = use_flow(&load(Some(&path)).unwrap(), "a", SignInFlow::Jwt).unwrap();
+        assert_eq!(config.environments[0].sign_in, SignInFlow::Jwt);
+        assert!(std::fs::read_to_string(&path).unwrap().contains("# ours"));
     }
 
     #[test]

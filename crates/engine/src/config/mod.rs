@@ -9,7 +9,7 @@ mod file;
 use std::path::PathBuf;
 
 pub use address::Address;
-pub use edit::{add, remove, use_environment};
+pub use edit::{add, remove, use_environment, use_flow};
 pub use file::{default_path, load, load_with};
 use serde::{Deserialize, Serialize};
 
