@@ -188,27 +188,21 @@ async fn packed(reply: Reply) -> Reply {
     Reply::from_parts(parts, Body::from(gzip(&collected.to_bytes())))
 }
 
-/// Sends so many bytes, then breaks the connection.
+/// Sends so many bytes, or the whole body if it is shorter, then breaks the connection.
 fn cut(body: Body, after_bytes: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    stream::unfold((body.into_data_stream(), after_bytes, false), |(mut data, left, broken)| async move {
-        if broken {
-            return None;
-        }
+    stream::unfold(Some((body.into_data_stream(), after_bytes)), |state| async move {
+        let (mut data, left) = state?;
         match data.next().await {
-            Some(Ok(bytes)) if (bytes.len() as u64) <= left => {
+            Some(Ok(mut bytes)) if left > 0 => {
+                bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
                 let left = left - bytes.len() as u64;
-                Some((Ok(bytes), (data, left, false)))
+                Some((Ok(bytes), Some((data, left))))
             }
-            Some(Ok(bytes)) if left > 0 => {
-                let kept = usize::try_from(left).map_or(bytes.clone(), |left| bytes.slice(..left));
-                Some((Ok(kept), (data, 0, false)))
-            }
-            Some(_) => {
+            _ => {
                 // What was sent so far must leave the machine first, or the client sees no answer at all.
                 tokio::time::sleep(Duration::from_millis(20)).await;
-                Some((Err(std::io::ErrorKind::ConnectionReset.into()), (data, 0, true)))
+                Some((Err(std::io::ErrorKind::ConnectionReset.into()), None))
             }
-            None => None,
         }
     })
 }

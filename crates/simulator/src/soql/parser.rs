@@ -7,9 +7,9 @@ use super::{
 };
 
 /// Words that end a list of fields, and so can never be an alias.
-const KEYWORDS: [&str; 22] = [
+const KEYWORDS: [&str; 21] = [
     "SELECT", "FROM", "WHERE", "GROUP", "BY", "HAVING", "ORDER", "LIMIT", "OFFSET", "AND", "OR", "NOT", "IN",
-    "LIKE", "ASC", "DESC", "NULLS", "FIRST", "LAST", "ALL", "FOR", "USING",
+    "LIKE", "ASC", "DESC", "NULLS", "FIRST", "LAST", "FOR", "USING",
 ];
 
 /// The relative spans of days that this org knows.
