@@ -1,11 +1,13 @@
 //! What must be installed on the machine before anything can be built, walked or tested.
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{is_on_path, output_of, run_shown, succeeds};
+use crate::process::{is_on_path, output_of, run_logged, shown, succeeds};
+use crate::workspace::Workspace;
 
 /// What the machine is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +42,7 @@ impl std::fmt::Display for NotInstalled {
 /// Installs what is missing for `purpose`, telling first.
 ///
 /// Root installs at once; others are asked; without a terminal the one command is the error, and nothing is done.
-pub fn ensure(purpose: Purpose) -> Result<()> {
+pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     if !is_on_path("npm") {
         let how = if is_on_path("brew") { "brew install node" } else { "see https://nodejs.org" };
         return Err(
@@ -48,7 +50,7 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
         );
     }
     match std::env::consts::OS {
-        "linux" if is_on_path("dpkg-query") => ensure_debian(purpose),
+        "linux" if is_on_path("dpkg-query") => ensure_debian(workspace, purpose),
         "linux" => ensure_other_linux(purpose),
         "macos" => ensure_macos(),
         // Windows brings WebView2; the compiler's own message names what it lacks.
@@ -56,7 +58,7 @@ pub fn ensure(purpose: Purpose) -> Result<()> {
     }
 }
 
-fn ensure_debian(purpose: Purpose) -> Result<()> {
+fn ensure_debian(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     let missing = missing_of(&wanted(purpose))?;
     if missing.is_empty() {
         return Ok(());
@@ -65,7 +67,7 @@ fn ensure_debian(purpose: Purpose) -> Result<()> {
     println!("Missing system packages: {}", missing.join(", "));
     if is_root()? {
         println!("Installing them now.");
-        return apt(&[], &missing);
+        return apt(workspace, &[], &missing);
     }
     let command = format!("sudo sh -c 'apt-get update && {install}'");
     if !std::io::stdin().is_terminal() {
@@ -82,7 +84,7 @@ fn ensure_debian(purpose: Purpose) -> Result<()> {
         )
         .into());
     }
-    apt(&["sudo"], &missing)
+    apt(workspace, &["sudo"], &missing)
 }
 
 fn wanted(purpose: Purpose) -> Vec<&'static str> {
@@ -108,15 +110,24 @@ fn not_installed(names: &[&'static str], answer: &str) -> Vec<&'static str> {
     names.iter().copied().filter(|name| !installed.contains(name)).collect()
 }
 
-fn apt(before: &[&str], packages: &[&str]) -> Result<()> {
-    let run = |words: &[&str]| {
+/// Installs; what apt says goes to a log, and to the screen when it fails.
+fn apt(workspace: &Workspace, before: &[&str], packages: &[&str]) -> Result<()> {
+    let path = workspace.scratch("logs")?.join("apt-get.log");
+    let mut log = File::create(&path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let mut run = |words: &[&str]| -> Result<()> {
         let mut all =
             before.iter().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"].iter()).chain(words);
         let mut command = Command::new(all.next().copied().unwrap_or_default());
-        run_shown(command.args(all))
+        command.args(all);
+        println!("$ {}", shown(&command));
+        if run_logged(&mut command, &mut log, |_| ())? {
+            return Ok(());
+        }
+        println!("{}", std::fs::read_to_string(&path).unwrap_or_default());
+        bail!("`{}` failed", shown(&command))
     };
-    run(&["update", "-q"])?;
-    run(&[&["install", "-y", "-q", "--no-install-recommends"], packages].concat())
+    run(&["update"])?;
+    run(&[&["install", "-y", "--no-install-recommends"], packages].concat())
 }
 
 fn is_root() -> Result<bool> {

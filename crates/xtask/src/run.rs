@@ -23,7 +23,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let has_display = display::exists();
-    packages::ensure(if has_display { Purpose::Build } else { Purpose::Walk })?;
+    packages::ensure(&workspace, if has_display { Purpose::Build } else { Purpose::Walk })?;
     let begun = Instant::now();
     build(&workspace)?;
     println!("Built in {:.1} min.", begun.elapsed().as_secs_f64() / 60.0);

@@ -45,7 +45,7 @@ const OWN_STAGE: [&str; 1] = ["window"];
 /// Runs the stages. Exit code 0 when all passed, 1 when one did not.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    packages::ensure(Purpose::Test)?;
+    packages::ensure(&workspace, Purpose::Test)?;
     let mut stages = Stages::new(&workspace)?;
     let mut good = stages.run("console pages", 2.0, |stage| built_pages(&workspace, stage))?;
     for (name, budget, check) in CHECKS {

@@ -30,8 +30,8 @@ const AGAIN_BAR: f64 = 2.5;
 
 /// Measures and prints the table.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    packages::ensure(Purpose::Test)?;
     let workspace = Workspace::find()?;
+    packages::ensure(&workspace, Purpose::Test)?;
     let mut table = Table::default();
     {
         let place = Place::make(&workspace)?;
