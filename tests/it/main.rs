@@ -1,1 +1,13 @@
-//! Behaviour tests.
+//! Behaviour tests: a simulated org, a fresh database and the engine, all real, in one process.
+//!
+//! `DATABASE_URL` names a PostgreSQL server on which every test gets a database of its own; `cargo xtask test` starts
+//! one.
+
+mod backfill;
+mod cli;
+mod faults;
+mod kill;
+mod real_catalogue;
+mod rejects;
+mod steer;
+mod world;

@@ -21,6 +21,15 @@ use crate::problem::{Answer, Problem};
 /// How long to wait before a database that does not answer is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
+/// The setting that marks a database as one for demos: made by a demo environment, out of an empty database, for good.
+/// No shop reads from it, so demo prices may enter it; and real prices may not.
+const DEMO_MARK: &str = "is-for-demos";
+
+/// Whether a database carries the demo mark.
+pub(crate) async fn is_for_demos(store: &Store) -> Answer<bool> {
+    Ok(store::settings::get(store, DEMO_MARK).await?.unwrap_or(false))
+}
+
 /// The database of an open environment.
 #[derive(Debug)]
 pub struct Database {
@@ -218,7 +227,11 @@ impl Shared {
             || self.environment.database == config::Database::Embedded
             || matches!(kind, EnvironmentKind::Demo | EnvironmentKind::Development);
         if may {
+            let is_new = pending.len() == store::MIGRATOR.iter().count();
             store.migrate().await?;
+            if is_new && kind == EnvironmentKind::Demo {
+                store::settings::set(store, DEMO_MARK, &true).await?;
+            }
             return Ok(());
         }
         self.slot.send_modify(|slot| slot.unmigrated = Some(store.clone()));

@@ -67,7 +67,7 @@ async fn signed_in(sheet: &mut Sheet<'_>, subject: &Subject<'_>, client: &Client
     let facts: OrgFacts = org::currency(sheet, subject.environment, client, &described).await;
     objects::fields(sheet, subject.mappings, &described, &facts);
     objects::view_all(sheet, subject.mappings, client, &identity).await;
-    org::limits(sheet, client).await;
     objects::counts(sheet, subject.mappings, client).await;
     objects::query_job(sheet, subject.mappings, client).await;
+    org::limits(sheet, client).await;
 }

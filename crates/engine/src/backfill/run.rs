@@ -367,7 +367,7 @@ async fn bind(environment: &OpenEnvironment, store: &Store) -> Answer<()> {
     let facts = environment.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
     let bound = store::binding::get(store).await?.map(|(bound, _)| bound);
     let is_for_demos = environment.config.database == crate::config::Database::Embedded
-        || bound.as_ref().is_some_and(|bound| bound.is_simulated);
+        || crate::database::is_for_demos(store).await?;
     let known = bound.map(|bound| Binding { org_id: bound.org_id, user_id: bound.user_id });
     check_load(&environment.config, is_for_demos, known.as_ref(), &facts.identity)?;
     store::binding::bind(

@@ -74,11 +74,11 @@ pub(super) async fn login_address(sheet: &mut Sheet<'_>, sign_in: &SignIn) {
                 "login-address",
                 SIGN_IN,
                 title,
-                Outcome::green(format!("{} answers.", sign_in.login_url())),
+                Outcome::green(format!("{} answers.", sign_in.login_url().as_str().trim_end_matches('/'))),
             );
             sheet.note(
                 "clock",
-                CONFIGURATION,
+                SIGN_IN,
                 "This machine's clock agrees with Salesforce's",
                 clock_outcome(at - clock::now()),
             );

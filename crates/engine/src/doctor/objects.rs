@@ -17,7 +17,7 @@ use shadow::{
 use tokio_util::sync::CancellationToken;
 
 use super::sheet::{OBJECTS, Outcome, Sheet};
-use crate::{api::preflight::CheckColour, problem::Problem};
+use crate::problem::Problem;
 
 /// How long the one-row query job may take before the check gives up on it.
 const JOB_PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ pub(super) fn fields(sheet: &mut Sheet<'_>, mappings: &[Mapping], described: &De
                 .collect();
             let outcome = match found {
                 None if visible.is_empty() => Outcome::green("Filled with the org's currency."),
-                None => Outcome::green(format!("{} is visible.", visible.join(", "))),
+                None => Outcome::green(format!("Visible: {}.", visible.join(", "))),
                 Some(finding) => missing(finding.blocks, &finding.message, &column.sources, object),
             };
             sheet.note(format!("field.{object}.{}", column.sources.join("|")), OBJECTS, title, outcome);
@@ -127,9 +127,11 @@ pub(super) async fn view_all(
     for object in objects {
         let outcome = match &permissions {
             Ok(permissions) => view_all_outcome(object, permissions),
-            Err(error) => Outcome::problem(&Problem::from(error))
-                .cure("Optional: the permission View Setup and Configuration shows this.")
-                .coloured(CheckColour::Grey),
+            Err(error) => Outcome::grey(format!(
+                "This user may not look at permission sets ({}).",
+                error.salesforce_code().unwrap_or("no answer")
+            ))
+            .cure("Optional: the permission View Setup and Configuration shows this."),
         };
         sheet.note(
             format!("view-all.{object}"),

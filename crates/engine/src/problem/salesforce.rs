@@ -418,6 +418,11 @@ fn unreachable_org(source: &reqwest::Error) -> Problem {
         )
     } else if text.contains("proxy") || text.contains("tunnel") {
         ("The proxy refused the connection.", "Check HTTPS_PROXY and NO_PROXY.")
+    } else if text.contains("refused") {
+        (
+            "Nothing listens at its address.",
+            "Check login_url. If it is the demo org's: start that with `shadow-sync demo-org`.",
+        )
     } else if source.is_timeout() {
         ("No answer came in time.", "If this network needs a proxy, set HTTPS_PROXY.")
     } else {

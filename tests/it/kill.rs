@@ -1,0 +1,102 @@
+//! `kill -9` at every durable step of a load: nothing is lost, nothing is set back, at most the pages in flight are
+//! downloaded again.
+//!
+//! The command line runs as a process of its own and ends itself at a failpoint, as if it was killed there; then it
+//! runs again to its end. `SHADOW_SYNC_KILL_TIMES` kills at the first so many times each point is reached.
+
+use std::process::Stdio;
+
+use simulator::Options;
+use sqlx::PgPool;
+use store::failpoint::POINTS;
+
+use crate::cli::command;
+use crate::world::{World, small};
+
+/// Pages of the org's accounts.
+const PAGES: u64 = 6;
+
+async fn run_with(world: &World, failpoint: Option<String>) -> Option<i32> {
+    let mut command = command(world);
+    command.args(["backfill", "Product2", "PricebookEntry", "Account"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    if let Some(failpoint) = failpoint {
+        command.env("SHADOW_SYNC_FAILPOINT", failpoint);
+    }
+    let status =
+        tokio::task::spawn_blocking(move || command.status().expect("it runs")).await.expect("it ends");
+    status.code()
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_load_killed_at_any_step_loses_nothing(pool: PgPool) {
+    let times: u32 =
+        std::env::var("SHADOW_SYNC_KILL_TIMES").map_or(1, |times| times.parse().expect("a number"));
+    let options = Options { accounts: PAGES * 100, ..small() };
+    let world = World::with(pool, options).await;
+    world.engine.shutdown().await;
+    let (mut killed, mut quiet) = (Vec::new(), Vec::new());
+    for point in POINTS {
+        for time in 1..=times {
+            empty(&world).await;
+            let before = world.org.org().requests("*/results*");
+            let code = run_with(&world, Some(format!("{point}={time}"))).await;
+            if code.is_some() {
+                // It ended by itself: this load has no such step.
+                quiet.push(format!("{point}={time}"));
+                continue;
+            }
+            killed.push(*point);
+            assert_eq!(run_with(&world, None).await, Some(0), "resuming after {point}={time}");
+            assert_complete(&world, point).await;
+            let downloads = world.org.org().requests("*/results*") - before;
+            let needed = 1 + 3 + PAGES;
+            assert!(downloads <= needed + 2, "{point}={time}: {downloads} downloads of {needed} pages");
+        }
+    }
+    println!("killed at {killed:?}; not reached: {quiet:?}");
+    for needed in ["bulk.recorded", "page.announced", "chunk.applied", "chunk.committed", "page.committed"] {
+        assert!(killed.contains(&needed), "{needed} was never reached");
+    }
+}
+
+/// Empties everything but the schema, so that every run is a first load.
+async fn empty(world: &World) {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select format('%I.%I', schemaname, tablename) from pg_tables
+          where (schemaname = 'shadow_sync' and tablename not in ('migrations', 'settings', 'objects'))
+             or tablename like 'sf\\_%\\_shadow'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let truncate = format!("truncate {} cascade", tables.join(", "));
+    sqlx::query(sqlx::AssertSqlSafe(truncate)).execute(&world.pool).await.unwrap();
+    let objects = "update shadow_sync.objects
+                      set state = 'pending', ready_at = null, loaded_at = null, loaded_shape = null";
+    sqlx::query(objects).execute(&world.pool).await.unwrap();
+}
+
+/// Shadow and rejected together are the org, each record in one place only.
+async fn assert_complete(world: &World, point: &str) {
+    for (object, table, key) in [
+        ("Product2", "sf_product_shadow", "product_id"),
+        ("PricebookEntry", "sf_pricebook_shadow", "pricebook_entry_id"),
+        ("Account", "sf_account_eligibility_shadow", "account_id"),
+    ] {
+        let query = format!(
+            "select count(*)::bigint from (
+                select {key} from {table} union select record_id from shadow_sync.rejects where object = '{object}'
+             ) as known"
+        );
+        let known: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&world.pool).await.unwrap();
+        let query = format!(
+            "select (select count(*) from {table})
+                  + (select count(*) from shadow_sync.rejects where object = '{object}')"
+        );
+        let places: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&world.pool).await.unwrap();
+        let there = i64::try_from(world.org.org().count(object)).unwrap();
+        assert_eq!((known, places), (there, there), "{object} after {point}");
+    }
+}
