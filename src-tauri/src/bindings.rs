@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context;
-use tauri_specta::{Builder, collect_commands, collect_events};
+use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
 use crate::commands::{audit, backfills, counts, environments, preflight, rejects, sign_in, status};
 use crate::notices::Stale;
 
 /// Everything that the window may call or hear.
-pub fn builder() -> Builder {
-    Builder::<tauri::Wry>::new()
+pub fn builder() -> Builder<tauri::Wry> {
+    Builder::new()
+        .error_handling(ErrorHandlingMode::Throw)
         .commands(collect_commands![
             status::status,
             environments::list_environments,

@@ -2,10 +2,17 @@
 
 use std::path::PathBuf;
 
-use engine::api::environments::EnvironmentView;
 use engine::{Answer, Problem};
 use simulator::{Options, Simulator};
 use tokio::sync::Mutex;
+
+/// Names a folder with an export to serve instead of the generated catalogue.
+const DATA: &str = "SHADOW_SYNC_DEMO_DATA";
+
+/// Enough records that a load can be watched, few enough that it takes seconds.
+const PRODUCTS: u64 = 1_200;
+const PRICES: u64 = 24_000;
+const ACCOUNTS: u64 = 4_000;
 
 /// The simulated org of this process, once it was started.
 #[derive(Default)]
@@ -13,28 +20,18 @@ pub struct DemoOrg(Mutex<Option<Simulator>>);
 
 impl DemoOrg {
     /// Starts the org, or returns the address of the one that runs.
+    ///
+    /// - **Errors:** SS-6102 where it cannot be started.
     pub async fn start(&self) -> Answer<String> {
-        self.start_at(0).await
-    }
-
-    /// Starts the org of a demo environment again, at the address that the environment knows, unless something
-    /// answers there already: another console, or `shadow-sync demo-org`.
-    pub async fn ensure(&self, environment: &EnvironmentView) -> Answer<()> {
-        let Some(port) = loopback_port(environment) else { return Ok(()) };
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return Ok(());
-        }
-        self.start_at(port).await.map(|_| ())
-    }
-
-    async fn start_at(&self, port: u16) -> Answer<String> {
         let mut running = self.0.lock().await;
         if let Some(simulator) = &*running {
-            return Ok(simulator.base_url().to_owned());
+            return Ok(address_of(simulator));
         }
         let options = Options {
-            listen: ([127, 0, 0, 1], port).into(),
-            data: std::env::var_os("SHADOW_SYNC_DEMO_DATA").map(PathBuf::from),
+            data: std::env::var_os(DATA).map(PathBuf::from),
+            products: PRODUCTS,
+            prices: PRICES,
+            accounts: ACCOUNTS,
             ..Options::default()
         };
         let simulator = Simulator::start(options).await.map_err(|error| {
@@ -44,15 +41,19 @@ impl DemoOrg {
                     .details(error.to_string()),
             )
         })?;
-        let url = simulator.base_url().to_owned();
+        let address = address_of(&simulator);
         *running = Some(simulator);
-        Ok(url)
+        Ok(address)
+    }
+
+    /// Whether somebody answers at a simulated org's address: this process, another console, `shadow-sync demo-org`.
+    pub async fn answers_at(login_url: &str) -> bool {
+        let Ok(url) = url::Url::parse(login_url) else { return false };
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+        tokio::net::TcpStream::connect((host, port)).await.is_ok()
     }
 }
 
-/// The port of a simulated org on this machine; none for any other org.
-fn loopback_port(environment: &EnvironmentView) -> Option<u16> {
-    let url = url::Url::parse(&environment.login_url).ok()?;
-    let is_here = environment.is_simulated && url.scheme() == "http" && url.host_str() == Some("127.0.0.1");
-    is_here.then(|| url.port()).flatten()
+fn address_of(simulator: &Simulator) -> String {
+    simulator.base_url().as_str().trim_end_matches('/').to_owned()
 }

@@ -10,22 +10,22 @@ use crate::startup;
 /// All configured environments.
 #[tauri::command]
 #[specta::specta]
-pub async fn list_environments(engine: State<'_, Engine>) -> Answer<Vec<EnvironmentView>> {
-    api::environments::list(&engine).await
+pub fn list_environments(engine: State<'_, Engine>) -> Answer<Vec<EnvironmentView>> {
+    api::environments::list(&engine)
 }
 
 /// What a pasted address becomes.
 #[tauri::command]
 #[specta::specta]
-pub async fn recognise_org(address: String) -> Answer<RecognisedOrg> {
+pub fn recognise_org(address: String) -> Answer<RecognisedOrg> {
     api::environments::recognise(&address)
 }
 
 /// Writes a new environment into the configuration.
 #[tauri::command]
 #[specta::specta]
-pub async fn add_environment(engine: State<'_, Engine>, environment: NewEnvironment) -> Answer<EnvironmentView> {
-    api::environments::add(&engine, environment).await
+pub fn add_environment(engine: State<'_, Engine>, environment: NewEnvironment) -> Answer<EnvironmentView> {
+    api::environments::add(&engine, environment)
 }
 
 /// Opens an environment; the demo's org is started with it.
@@ -46,5 +46,5 @@ pub async fn remove_environment(engine: State<'_, Engine>, name: String) -> Answ
 #[tauri::command]
 #[specta::specta]
 pub async fn look_around(engine: State<'_, Engine>, demo_org: State<'_, DemoOrg>) -> Answer<EnvironmentView> {
-    api::environments::look_around(&engine, &demo_org.start().await?).await
+    startup::look_around(&engine, &demo_org).await
 }

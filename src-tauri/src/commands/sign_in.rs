@@ -10,8 +10,7 @@ use crate::browser;
 #[tauri::command]
 #[specta::specta]
 pub async fn start_sign_in(engine: State<'_, Engine>) -> Answer<()> {
-    api::sign_in::start(&engine, None).await?;
-    if let SignInState::WaitingForBrowser { authorize_url, .. } = api::sign_in::state(&engine).await {
+    if let SignInState::WaitingForBrowser { authorize_url, .. } = api::sign_in::start(&engine, None).await? {
         browser::try_open(&authorize_url);
     }
     Ok(())
@@ -21,7 +20,8 @@ pub async fn start_sign_in(engine: State<'_, Engine>) -> Answer<()> {
 #[tauri::command]
 #[specta::specta]
 pub async fn cancel_sign_in(engine: State<'_, Engine>) -> Answer<()> {
-    api::sign_in::cancel(&engine).await
+    api::sign_in::cancel(&engine).await;
+    Ok(())
 }
 
 /// Revokes and forgets.

@@ -1,38 +1,1134 @@
-// Stand-in until the generator has run once: the same shapes, types only.
-/* eslint-disable */
-export type EnvironmentKind = 'demo' | 'development' | 'staging' | 'production';
-export type SignInFlow = 'browser' | 'jwt' | 'client-credentials';
-export type Mender = 'you' | 'salesforceAdmin' | 'databaseAdmin' | 'platformEngineer' | 'itself';
-export type MendAct = 'signIn' | 'checkAgain' | 'resumeJob' | 'reconnect' | 'openSettings' | 'none';
-export type Problem = { code: string; title: string; cause: string; mender: Mender; steps: string[]; paste: string | null; act: MendAct; details: string };
-export type EnvironmentView = { name: string; kind: EnvironmentKind; loginUrl: string; clientId: string; signIn: SignInFlow; redirectUrl: string; database: string; cache: string | null; isOpen: boolean; isSimulated: boolean };
-export type NewEnvironment = { name: string; kind: EnvironmentKind; loginUrl: string; clientId: string | null; signIn: SignInFlow | null; redirectUrl: string | null; databaseUrl: string | null; redisUrl: string | null; currency: string | null };
-export type RecognisedOrg = { loginUrl: string; recognisedAs: string; proposedKind: EnvironmentKind };
-export type AuditView = { at: string; who: string; host: string; act: string; sentence: string; result: string; tookMs: number | null };
-export type JobState = 'pending' | 'running' | 'pausing' | 'paused' | 'cancelling' | 'cancelled' | 'done' | 'failed' | 'interrupted';
-export type JobStage = 'describing' | 'preparing' | 'comparingStamps' | 'loading' | 'fetching' | 'comparingIds' | 'counting' | 'ended';
-export type PageState = 'waiting' | 'downloading' | 'merging' | 'merged' | 'failed';
-export type PageView = { number: number; state: PageState; records: number; merged: number };
-export type RowsView = { new: number; newer: number; equal: number; older: number; rejected: number; removed: number };
-export type RateSample = { atMs: number; rate: number };
-export type JobView = { id: string; object: string; state: JobState; stage: JobStage; bulkJobId: string | null; startedBy: string; holder: string | null; startedAt: string; endedAt: string | null; total: number | null; done: number; rate: number | null; leftMs: number | null; tookMs: number; pages: PageView[]; rows: RowsView; apiCalls: number; memoryBytes: number | null; samples: RateSample[]; problem: Problem | null; removalsWaiting: number };
-export type ObjectPlan = { object: string; records: number; countedAt: string; apiCalls: number; resumes: string | null };
-export type BackfillPlan = { objects: ObjectPlan[]; apiCalls: number; seconds: number | null };
-export type BackfillMode = 'auto' | 'resume' | 'restart';
-export type CountView = { object: string; table: string; salesforce: number | null; salesforceAt: string | null; shadow: number | null; shadowAt: string | null; rejected: number; unexplained: number | null; tookMs: number; problem: Problem | null };
-export type CountsView = { counts: CountView[]; agrees: boolean; apiCalls: number };
-export type CheckColour = 'green' | 'yellow' | 'red' | 'grey';
-export type CheckView = { id: string; group: string; title: string; colour: CheckColour; finding: string; cure: string[]; paste: string | null; code: string | null; tookMs: number; apiCalls: number };
-export type PreflightView = { checks: CheckView[]; green: number; yellow: number; red: number; grey: number; apiCalls: number };
-export type RejectView = { object: string; recordId: string; name: string | null; reason: string; explanation: string; cure: string; otherRecordId: string | null; since: string; lastTriedAt: string; url: string | null };
-export type ReasonCount = { object: string; reason: string; records: number };
-export type RejectsView = { rejects: RejectView[]; total: number; reasons: ReasonCount[] };
-export type ApiUsageView = { used: number; max: number; ours: number; at: string };
-export type OrgView = { orgId: string; orgName: string; edition: string | null; isSandbox: boolean; isSimulated: boolean; instanceUrl: string; apiVersion: string; userId: string; username: string; currency: string | null; isMultiCurrency: boolean; apiUsage: ApiUsageView | null };
-export type SignInState = { state: 'signedOut' } | { state: 'waitingForKeychain' } | { state: 'waitingForBrowser'; authorizeUrl: string; since: string } | { state: 'finishing' } | { state: 'signedIn'; org: OrgView; flow: SignInFlow; kept: boolean } | { state: 'failed'; problem: Problem };
-export type ObjectHealth = 'notLoaded' | 'backfilling' | 'countsAgree' | 'loaded' | 'differs' | 'paused' | 'failing';
-export type ObjectStatus = { object: string; table: string; health: ObjectHealth; count: CountView; readyAt: string | null; loadedAt: string | null; job: JobView | null; problem: Problem | null };
-export type DatabaseState = { state: 'closed' } | { state: 'starting' } | { state: 'ready'; server: string } | { state: 'failed'; problem: Problem; since: string };
-export type StatusView = { environment: EnvironmentView | null; statement: string; detail: string; database: DatabaseState; signIn: SignInState; boundTo: string | null; objects: ObjectStatus[]; apiUsage: ApiUsageView | null; problems: Problem[]; worker: string | null; at: string };
-export type View = 'status' | 'environments' | 'signIn' | 'jobs' | 'counts' | 'rejects' | 'audit';
-export type Notice = { stale: View[] };
+// Generated by `cargo xtask bindings` from the commands of the window. Do not edit.
+
+// This file has been generated by Tauri Specta. Do not edit this file manually.
+
+import { invoke as __TAURI_INVOKE } from "@tauri-apps/api/core";
+import * as __TAURI_EVENT from "@tauri-apps/api/event";
+
+/** Commands */
+export const commands = {
+	/**  Everything that the frame and the overview show. */
+	status: () => __TAURI_INVOKE<StatusView_Serialize>("status"),
+	/**  All configured environments. */
+	listEnvironments: () => __TAURI_INVOKE<EnvironmentView_Serialize[]>("list_environments"),
+	/**  What a pasted address becomes. */
+	recogniseOrg: (address: string) => __TAURI_INVOKE<RecognisedOrg>("recognise_org", { address }),
+	/**  Writes a new environment into the configuration. */
+	addEnvironment: (environment: NewEnvironment_Deserialize) => __TAURI_INVOKE<EnvironmentView_Serialize>("add_environment", { environment }),
+	/**  Opens an environment; the demo's org is started with it. */
+	useEnvironment: (name: string) => __TAURI_INVOKE<null>("use_environment", { name }),
+	/**  Takes an environment out of the configuration and forgets its sign-in. */
+	removeEnvironment: (name: string) => __TAURI_INVOKE<null>("remove_environment", { name }),
+	/**  Starts the demo org in this process, opens its environment and signs in. */
+	lookAround: () => __TAURI_INVOKE<EnvironmentView_Serialize>("look_around"),
+	/**  Begins a sign-in; by browser, the org's page is opened and the window shows its address. */
+	startSignIn: () => __TAURI_INVOKE<null>("start_sign_in"),
+	/**  Stops waiting for the browser. */
+	cancelSignIn: () => __TAURI_INVOKE<null>("cancel_sign_in"),
+	/**  Revokes and forgets. */
+	signOut: () => __TAURI_INVOKE<null>("sign_out"),
+	/**  Runs all checks. */
+	runPreflight: () => __TAURI_INVOKE<PreflightView_Serialize>("run_preflight"),
+	/**  What a backfill of these objects would cost. */
+	planBackfill: (objects: string[]) => __TAURI_INVOKE<BackfillPlan_Serialize>("plan_backfill", { objects }),
+	/**  Starts the backfill of these objects and returns the ids of its jobs. */
+	startBackfill: (objects: string[], mode: BackfillMode) => __TAURI_INVOKE<string[]>("start_backfill", { objects, mode }),
+	/**  The jobs, newest first. */
+	listJobs: () => __TAURI_INVOKE<JobView_Serialize[]>("list_jobs"),
+	/**  Pauses a job after the rows in flight. */
+	pauseJob: (id: string) => __TAURI_INVOKE<null>("pause_job", { id }),
+	/**  Resumes a job that was paused, failed or interrupted. */
+	resumeJob: (id: string) => __TAURI_INVOKE<null>("resume_job", { id }),
+	/**  Cancels a job after the rows in flight. */
+	cancelJob: (id: string) => __TAURI_INVOKE<null>("cancel_job", { id }),
+	/**  Consents to removals that wait because there are more than the guard allows. */
+	consentRemovals: (id: string) => __TAURI_INVOKE<null>("consent_removals", { id }),
+	/**  The last counts; asks nobody. */
+	lastCounts: () => __TAURI_INVOKE<CountsView_Serialize>("last_counts"),
+	/**  Counts both sides now; all objects where none is named. */
+	countNow: (objects: string[]) => __TAURI_INVOKE<CountsView_Serialize>("count_now", { objects }),
+	/**  Rejected records of one object or of all, behind the record `after`. */
+	listRejects: (object: string | null, after: string | null, limit: number) => __TAURI_INVOKE<RejectsView_Serialize>("list_rejects", { object, after, limit }),
+	/**  Tries to store rejected records again and returns how many entered. */
+	retryRejects: () => __TAURI_INVOKE<number>("retry_rejects"),
+	/**  The latest acts, newest first. */
+	listAudit: () => __TAURI_INVOKE<AuditView_Serialize[]>("list_audit"),
+	/**  Opens a record in Salesforce, in the system browser. */
+	openRecord: (url: string) => __TAURI_INVOKE<null>("open_record", { url }),
+};
+
+/** Events */
+export const events = {
+	stale: makeEvent<Stale, Stale>("stale"),
+};
+
+/* Types */
+/**  Use of the org's daily API quota. */
+export type ApiUsageView = {
+	/**  Calls of everybody in the last 24 hours. */
+	used: number,
+	/**  The limit. */
+	max: number,
+	/**  Calls of ours since this process started. */
+	ours: number,
+	/**  When the org said so. */
+	at: string,
+};
+
+/**  One act. */
+export type AuditView = AuditView_Serialize | AuditView_Deserialize;
+
+/**  One act. */
+export type AuditView_Deserialize = {
+	/**  When. */
+	at: string,
+	/**  Who: the signed-in user, or the operating system's user where nobody is signed in. */
+	who: string,
+	/**  From where: `console`, `command line`, `daemon`. */
+	host: string,
+	/**  What, as a stable word: `backfill.start`, `sign-in`, `environment.add`, … */
+	act: string,
+	/**  What, in a sentence. */
+	sentence: string,
+	/**  `done`, `failed`, `cancelled`. */
+	result: string,
+	/**  How long it took, in milliseconds, where it took time. */
+	tookMs?: number | null,
+};
+
+/**  One act. */
+export type AuditView_Serialize = {
+	/**  When. */
+	at: string,
+	/**  Who: the signed-in user, or the operating system's user where nobody is signed in. */
+	who: string,
+	/**  From where: `console`, `command line`, `daemon`. */
+	host: string,
+	/**  What, as a stable word: `backfill.start`, `sign-in`, `environment.add`, … */
+	act: string,
+	/**  What, in a sentence. */
+	sentence: string,
+	/**  `done`, `failed`, `cancelled`. */
+	result: string,
+	/**  How long it took, in milliseconds, where it took time. */
+	tookMs: number | null,
+};
+
+/**  How to treat work that an earlier job left. */
+export type BackfillMode = 
+/**  Resume what can be resumed; otherwise load, reading only what differs where a load was complete before. */
+"auto" | 
+/**  Resume, and refuse where nothing can be resumed. */
+"resume" | 
+/**  Begin anew and read every record whole. */
+"restart";
+
+/**  What a backfill would cost, before it is started. */
+export type BackfillPlan = BackfillPlan_Serialize | BackfillPlan_Deserialize;
+
+/**  What a backfill would cost, before it is started. */
+export type BackfillPlan_Deserialize = {
+	/**  Per object, in the order in which they would run. */
+	objects: ObjectPlan_Deserialize[],
+	/**  API calls in all. */
+	apiCalls: number,
+	/**  Seconds in all, by the rate of earlier loads; none without one. */
+	seconds?: number | null,
+};
+
+/**  What a backfill would cost, before it is started. */
+export type BackfillPlan_Serialize = {
+	/**  Per object, in the order in which they would run. */
+	objects: ObjectPlan_Serialize[],
+	/**  API calls in all. */
+	apiCalls: number,
+	/**  Seconds in all, by the rate of earlier loads; none without one. */
+	seconds: number | null,
+};
+
+/**  How a check came out. */
+export type CheckColour = 
+/**  It holds. */
+"green" | 
+/**  It works, but somebody should look. */
+"yellow" | 
+/**  It must be mended first. */
+"red" | 
+/**  It could not be checked. */
+"grey";
+
+/**  One named check. */
+export type CheckView = CheckView_Serialize | CheckView_Deserialize;
+
+/**  One named check. */
+export type CheckView_Deserialize = {
+	/**  A stable name, e.g. `field.Account.Internet_Eligibility__c`. */
+	id: string,
+	/**  The group it is shown under: `Sign-in`, `Objects and fields`, `Limits`, `Database`, `Configuration`. */
+	group: string,
+	/**  What is checked, in plain words. */
+	title: string,
+	/**  How it came out. */
+	colour: CheckColour,
+	/**  What was found. */
+	finding: string,
+	/**  What to do; empty where nothing needs doing. */
+	cure: string[],
+	/**  A value to paste somewhere, where the cure has one. */
+	paste?: string | null,
+	/**  The code of the error catalogue, where it failed. */
+	code?: string | null,
+	/**  How long it took, in milliseconds. */
+	tookMs: number,
+	/**  What it cost of the org's daily limit. */
+	apiCalls: number,
+};
+
+/**  One named check. */
+export type CheckView_Serialize = {
+	/**  A stable name, e.g. `field.Account.Internet_Eligibility__c`. */
+	id: string,
+	/**  The group it is shown under: `Sign-in`, `Objects and fields`, `Limits`, `Database`, `Configuration`. */
+	group: string,
+	/**  What is checked, in plain words. */
+	title: string,
+	/**  How it came out. */
+	colour: CheckColour,
+	/**  What was found. */
+	finding: string,
+	/**  What to do; empty where nothing needs doing. */
+	cure: string[],
+	/**  A value to paste somewhere, where the cure has one. */
+	paste: string | null,
+	/**  The code of the error catalogue, where it failed. */
+	code: string | null,
+	/**  How long it took, in milliseconds. */
+	tookMs: number,
+	/**  What it cost of the org's daily limit. */
+	apiCalls: number,
+};
+
+/**  Both sides of one object at one moment. */
+export type CountView = CountView_Serialize | CountView_Deserialize;
+
+/**  Both sides of one object at one moment. */
+export type CountView_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  Its shadow table. */
+	table: string,
+	/**  `SELECT COUNT()` as the sync user; none where it was never asked. */
+	salesforce?: number | null,
+	/**  Salesforce's time of that count. */
+	salesforceAt?: string | null,
+	/**  Rows of the shadow table. */
+	shadow?: number | null,
+	/**  When they were counted. */
+	shadowAt?: string | null,
+	/**  Records that cannot be stored. */
+	rejected: number,
+	/**  Salesforce − shadow − rejected; 0 means that every record is accounted for. */
+	unexplained?: number | null,
+	/**  How long the count took, in milliseconds. */
+	tookMs: number,
+	/**  Why one side could not be counted. */
+	problem?: Problem_Deserialize | null,
+};
+
+/**  Both sides of one object at one moment. */
+export type CountView_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  Its shadow table. */
+	table: string,
+	/**  `SELECT COUNT()` as the sync user; none where it was never asked. */
+	salesforce: number | null,
+	/**  Salesforce's time of that count. */
+	salesforceAt: string | null,
+	/**  Rows of the shadow table. */
+	shadow: number | null,
+	/**  When they were counted. */
+	shadowAt: string | null,
+	/**  Records that cannot be stored. */
+	rejected: number,
+	/**  Salesforce − shadow − rejected; 0 means that every record is accounted for. */
+	unexplained: number | null,
+	/**  How long the count took, in milliseconds. */
+	tookMs: number,
+	/**  Why one side could not be counted. */
+	problem: Problem_Serialize | null,
+};
+
+/**  A whole comparison of counts. */
+export type CountsView = CountsView_Serialize | CountsView_Deserialize;
+
+/**  A whole comparison of counts. */
+export type CountsView_Deserialize = {
+	/**  One line per object. */
+	counts: CountView_Deserialize[],
+	/**  True when every object was counted and nothing is unexplained. */
+	agrees: boolean,
+	/**  API calls it cost. */
+	apiCalls: number,
+};
+
+/**  A whole comparison of counts. */
+export type CountsView_Serialize = {
+	/**  One line per object. */
+	counts: CountView_Serialize[],
+	/**  True when every object was counted and nothing is unexplained. */
+	agrees: boolean,
+	/**  API calls it cost. */
+	apiCalls: number,
+};
+
+/**  The database of the environment. */
+export type DatabaseState = DatabaseState_Serialize | DatabaseState_Deserialize;
+
+/**  The database of the environment. */
+export type DatabaseState_Deserialize = 
+/**  No environment is open. */
+{ state: "closed" } | 
+/**  The embedded server is being started, or the address connected to. */
+{ state: "starting" } | 
+/**  Answers. */
+{ state: "ready"; 
+/**  E.g. `PostgreSQL 18.4, embedded`. */
+server: string } | 
+/**  Does not answer or cannot be used. */
+{ state: "failed"; 
+/**  The cause and its cure. */
+problem: Problem_Deserialize; 
+/**  Since when. */
+since: string };
+
+/**  The database of the environment. */
+export type DatabaseState_Serialize = 
+/**  No environment is open. */
+{ state: "closed" } | 
+/**  The embedded server is being started, or the address connected to. */
+{ state: "starting" } | 
+/**  Answers. */
+{ state: "ready"; 
+/**  E.g. `PostgreSQL 18.4, embedded`. */
+server: string } | 
+/**  Does not answer or cannot be used. */
+{ state: "failed"; 
+/**  The cause and its cure. */
+problem: Problem_Serialize; 
+/**  Since when. */
+since: string };
+
+/**  What an environment is for; decides its colour, its icon and how careful we are. */
+export type EnvironmentKind = 
+/**  The simulated org on a database of its own. */
+"demo" | 
+/**  A developer's org. */
+"development" | 
+/**  A sandbox that rehearses production. */
+"staging" | 
+/**  The org that customers feel. */
+"production";
+
+/**  One configured environment, as the switcher and the settings show it. */
+export type EnvironmentView = EnvironmentView_Serialize | EnvironmentView_Deserialize;
+
+/**  One configured environment, as the switcher and the settings show it. */
+export type EnvironmentView_Deserialize = {
+	/**  The name in the configuration file. */
+	name: string,
+	/**  What it is for. */
+	kind: EnvironmentKind,
+	/**  The login address, e.g. `https://test.salesforce.com`. */
+	loginUrl: string,
+	/**  The consumer key of the External Client App. */
+	clientId: string,
+	/**  How it signs in. */
+	signIn: SignInFlow,
+	/**  The callback registered with the app. */
+	redirectUrl: string,
+	/**  `embedded`, or the address without its password. */
+	database: string,
+	/**  The cache's address without its password; none where there is no cache. */
+	cache?: string | null,
+	/**  Whether it is the one that is open in this process. */
+	isOpen: boolean,
+	/**  Whether the org is a simulated one: every screen says so. */
+	isSimulated: boolean,
+};
+
+/**  One configured environment, as the switcher and the settings show it. */
+export type EnvironmentView_Serialize = {
+	/**  The name in the configuration file. */
+	name: string,
+	/**  What it is for. */
+	kind: EnvironmentKind,
+	/**  The login address, e.g. `https://test.salesforce.com`. */
+	loginUrl: string,
+	/**  The consumer key of the External Client App. */
+	clientId: string,
+	/**  How it signs in. */
+	signIn: SignInFlow,
+	/**  The callback registered with the app. */
+	redirectUrl: string,
+	/**  `embedded`, or the address without its password. */
+	database: string,
+	/**  The cache's address without its password; none where there is no cache. */
+	cache: string | null,
+	/**  Whether it is the one that is open in this process. */
+	isOpen: boolean,
+	/**  Whether the org is a simulated one: every screen says so. */
+	isSimulated: boolean,
+};
+
+/**  What a running job does. */
+export type JobStage = 
+/**  Reads the object's fields. */
+"describing" | 
+/**  Salesforce prepares the results. */
+"preparing" | 
+/**  Reads ids and stamps, to fetch only what differs. */
+"comparingStamps" | 
+/**  Downloads and merges pages. */
+"loading" | 
+/**  Fetches records that claim one code, or that raced. */
+"fetching" | 
+/**  Looks for rows that Salesforce no longer has. */
+"comparingIds" | 
+/**  Counts both sides. */
+"counting" | 
+/**  Nothing. */
+"ended";
+
+/**  Where a job stands. */
+export type JobState = 
+/**  Waits for its turn. */
+"pending" | 
+/**  Runs in some process. */
+"running" | 
+/**  Stops after the rows in flight, then waits. */
+"pausing" | 
+/**  Waits for a person. */
+"paused" | 
+/**  Stops after the rows in flight, for good. */
+"cancelling" | 
+/**  Stopped by a person. */
+"cancelled" | 
+/**  Ended with every record accounted for. */
+"done" | 
+/**  Ended with a problem; can be resumed while Salesforce keeps the results. */
+"failed" | 
+/**  Its process is gone; can be resumed. */
+"interrupted";
+
+/**  One job, running or ended. */
+export type JobView = JobView_Serialize | JobView_Deserialize;
+
+/**  One job, running or ended. */
+export type JobView_Deserialize = {
+	/**  Our id. */
+	id: string,
+	/**  The object. */
+	object: string,
+	/**  Where it stands. */
+	state: JobState,
+	/**  What it does. */
+	stage: JobStage,
+	/**  Salesforce's id of the Bulk job, once there is one. */
+	bulkJobId?: string | null,
+	/**  Who started it. */
+	startedBy: string,
+	/**  Which process runs it. */
+	holder?: string | null,
+	/**  When it was started. */
+	startedAt: string,
+	/**  When it ended. */
+	endedAt?: string | null,
+	/**  Records in Salesforce, as counted before or announced by the job. */
+	total?: number | null,
+	/**  Records done. */
+	done: number,
+	/**  Records a second of late; none before the first three seconds. */
+	rate?: number | null,
+	/**  Time left at that rate, in milliseconds; none while it is being estimated. */
+	leftMs?: number | null,
+	/**  Time spent running, in milliseconds. */
+	tookMs: number,
+	/**  Its pages; the last may stand for what is not known yet. */
+	pages: PageView[],
+	/**  What happened to the rows. */
+	rows: RowsView,
+	/**  API calls so far. */
+	apiCalls: number,
+	/**  Resident memory of this process in bytes, while it runs here. */
+	memoryBytes?: number | null,
+	/**  Rate samples (seconds since the start, records a second) for the chart, at most 240. */
+	samples: RateSample[],
+	/**  Why it failed. */
+	problem?: Problem_Deserialize | null,
+	/**  Removals that wait for a person's consent, because there are more than the guard allows. */
+	removalsWaiting: number,
+};
+
+/**  One job, running or ended. */
+export type JobView_Serialize = {
+	/**  Our id. */
+	id: string,
+	/**  The object. */
+	object: string,
+	/**  Where it stands. */
+	state: JobState,
+	/**  What it does. */
+	stage: JobStage,
+	/**  Salesforce's id of the Bulk job, once there is one. */
+	bulkJobId: string | null,
+	/**  Who started it. */
+	startedBy: string,
+	/**  Which process runs it. */
+	holder: string | null,
+	/**  When it was started. */
+	startedAt: string,
+	/**  When it ended. */
+	endedAt: string | null,
+	/**  Records in Salesforce, as counted before or announced by the job. */
+	total: number | null,
+	/**  Records done. */
+	done: number,
+	/**  Records a second of late; none before the first three seconds. */
+	rate: number | null,
+	/**  Time left at that rate, in milliseconds; none while it is being estimated. */
+	leftMs: number | null,
+	/**  Time spent running, in milliseconds. */
+	tookMs: number,
+	/**  Its pages; the last may stand for what is not known yet. */
+	pages: PageView[],
+	/**  What happened to the rows. */
+	rows: RowsView,
+	/**  API calls so far. */
+	apiCalls: number,
+	/**  Resident memory of this process in bytes, while it runs here. */
+	memoryBytes: number | null,
+	/**  Rate samples (seconds since the start, records a second) for the chart, at most 240. */
+	samples: RateSample[],
+	/**  Why it failed. */
+	problem: Problem_Serialize | null,
+	/**  Removals that wait for a person's consent, because there are more than the guard allows. */
+	removalsWaiting: number,
+};
+
+/**  The act that a window offers first. */
+export type MendAct = 
+/**  Sign in again. */
+"signIn" | 
+/**  Run the checks again. */
+"checkAgain" | 
+/**  Resume the job. */
+"resumeJob" | 
+/**  Connect to the database again. */
+"reconnect" | 
+/**  Open the settings. */
+"openSettings" | 
+/**  Nothing but copying the details. */
+"none";
+
+/**  Who can mend a problem. */
+export type Mender = 
+/**  The person in front of this program. */
+"you" | 
+/**  The org's Salesforce administrator. */
+"salesforceAdmin" | 
+/**  Who runs the database. */
+"databaseAdmin" | 
+/**  Who runs the network or the machine. */
+"platformEngineer" | 
+/**  Nobody: it mends itself, we try again. */
+"itself";
+
+/**  What a person fills in to add an environment; empty optional fields take the kind's defaults. */
+export type NewEnvironment = NewEnvironment_Serialize | NewEnvironment_Deserialize;
+
+/**  What a person fills in to add an environment; empty optional fields take the kind's defaults. */
+export type NewEnvironment_Deserialize = {
+	/**  A name of letters, digits, `-` and `_`. */
+	name: string,
+	/**  What it is for. */
+	kind: EnvironmentKind,
+	/**  Any pasted org address; see [`RecognisedOrg`]. */
+	loginUrl: string,
+	/**  The consumer key; the demo kind has its own. */
+	clientId?: string | null,
+	/**  Browser unless told otherwise. */
+	signIn?: SignInFlow | null,
+	/**  The registered callback; `http://localhost:8717/oauth/callback` unless told otherwise. */
+	redirectUrl?: string | null,
+	/**  `embedded` or a `postgres://` address; embedded unless told otherwise. */
+	databaseUrl?: string | null,
+	/**  A Redis address; none means no cache. */
+	redisUrl?: string | null,
+	/**  Only where the org does not say its currency, e.g. `EUR`. */
+	currency?: string | null,
+};
+
+/**  What a person fills in to add an environment; empty optional fields take the kind's defaults. */
+export type NewEnvironment_Serialize = {
+	/**  A name of letters, digits, `-` and `_`. */
+	name: string,
+	/**  What it is for. */
+	kind: EnvironmentKind,
+	/**  Any pasted org address; see [`RecognisedOrg`]. */
+	loginUrl: string,
+	/**  The consumer key; the demo kind has its own. */
+	clientId: string | null,
+	/**  Browser unless told otherwise. */
+	signIn: SignInFlow | null,
+	/**  The registered callback; `http://localhost:8717/oauth/callback` unless told otherwise. */
+	redirectUrl: string | null,
+	/**  `embedded` or a `postgres://` address; embedded unless told otherwise. */
+	databaseUrl: string | null,
+	/**  A Redis address; none means no cache. */
+	redisUrl: string | null,
+	/**  Only where the org does not say its currency, e.g. `EUR`. */
+	currency: string | null,
+};
+
+/**  How an object is. */
+export type ObjectHealth = 
+/**  Never loaded. */
+"notLoaded" | 
+/**  A backfill runs. */
+"backfilling" | 
+/**  Loaded and the last counts agree; record by record it was not verified. */
+"countsAgree" | 
+/**  Loaded; never counted since. */
+"loaded" | 
+/**  The last counts disagree. */
+"differs" | 
+/**  A person paused it. */
+"paused" | 
+/**  Its last job failed. */
+"failing";
+
+/**  What one object's backfill would cost. */
+export type ObjectPlan = ObjectPlan_Serialize | ObjectPlan_Deserialize;
+
+/**  What one object's backfill would cost. */
+export type ObjectPlan_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  Records in Salesforce. */
+	records: number,
+	/**  When they were counted. */
+	countedAt: string,
+	/**  API calls. */
+	apiCalls: number,
+	/**  An interrupted job that would be resumed. */
+	resumes?: string | null,
+};
+
+/**  What one object's backfill would cost. */
+export type ObjectPlan_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  Records in Salesforce. */
+	records: number,
+	/**  When they were counted. */
+	countedAt: string,
+	/**  API calls. */
+	apiCalls: number,
+	/**  An interrupted job that would be resumed. */
+	resumes: string | null,
+};
+
+/**  One object on the overview. */
+export type ObjectStatus = ObjectStatus_Serialize | ObjectStatus_Deserialize;
+
+/**  One object on the overview. */
+export type ObjectStatus_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  Its shadow table. */
+	table: string,
+	/**  How it is. */
+	health: ObjectHealth,
+	/**  The last counts. */
+	count: CountView_Deserialize,
+	/**  When its first backfill was complete and counted; not ready before. */
+	readyAt?: string | null,
+	/**  The end of its last complete load. */
+	loadedAt?: string | null,
+	/**  The job that runs, or the last one. */
+	job?: JobView_Deserialize | null,
+	/**  What is wrong with it. */
+	problem?: Problem_Deserialize | null,
+};
+
+/**  One object on the overview. */
+export type ObjectStatus_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  Its shadow table. */
+	table: string,
+	/**  How it is. */
+	health: ObjectHealth,
+	/**  The last counts. */
+	count: CountView_Serialize,
+	/**  When its first backfill was complete and counted; not ready before. */
+	readyAt: string | null,
+	/**  The end of its last complete load. */
+	loadedAt: string | null,
+	/**  The job that runs, or the last one. */
+	job: JobView_Serialize | null,
+	/**  What is wrong with it. */
+	problem: Problem_Serialize | null,
+};
+
+/**  What the org says of itself and of the user who signed in. */
+export type OrgView = OrgView_Serialize | OrgView_Deserialize;
+
+/**  What the org says of itself and of the user who signed in. */
+export type OrgView_Deserialize = {
+	/**  The org's 18-character id. */
+	orgId: string,
+	/**  Its name. */
+	orgName: string,
+	/**  Its edition, e.g. `Enterprise Edition`. */
+	edition?: string | null,
+	/**  Whether it is a sandbox. */
+	isSandbox: boolean,
+	/**  Whether it is simulated. */
+	isSimulated: boolean,
+	/**  Where its data is served. */
+	instanceUrl: string,
+	/**  The API version spoken. */
+	apiVersion: string,
+	/**  The user's 18-character id. */
+	userId: string,
+	/**  The user's name for signing in. */
+	username: string,
+	/**  The currency of a single-currency org; none in multi-currency orgs or where the org does not say. */
+	currency?: string | null,
+	/**  Whether records carry their own currency. */
+	isMultiCurrency: boolean,
+	/**  The daily API limit. */
+	apiUsage?: ApiUsageView | null,
+};
+
+/**  What the org says of itself and of the user who signed in. */
+export type OrgView_Serialize = {
+	/**  The org's 18-character id. */
+	orgId: string,
+	/**  Its name. */
+	orgName: string,
+	/**  Its edition, e.g. `Enterprise Edition`. */
+	edition: string | null,
+	/**  Whether it is a sandbox. */
+	isSandbox: boolean,
+	/**  Whether it is simulated. */
+	isSimulated: boolean,
+	/**  Where its data is served. */
+	instanceUrl: string,
+	/**  The API version spoken. */
+	apiVersion: string,
+	/**  The user's 18-character id. */
+	userId: string,
+	/**  The user's name for signing in. */
+	username: string,
+	/**  The currency of a single-currency org; none in multi-currency orgs or where the org does not say. */
+	currency: string | null,
+	/**  Whether records carry their own currency. */
+	isMultiCurrency: boolean,
+	/**  The daily API limit. */
+	apiUsage: ApiUsageView | null,
+};
+
+/**  One page of results. */
+export type PageState = 
+/**  Not asked for yet. */
+"waiting" | 
+/**  On its way. */
+"downloading" | 
+/**  Rows of it are being merged. */
+"merging" | 
+/**  All its rows are merged. */
+"merged" | 
+/**  Could not be read. */
+"failed";
+
+/**  One page of results, as the row of cells shows it. */
+export type PageView = {
+	/**  Its number, from 1. */
+	number: number,
+	/**  How far it is. */
+	state: PageState,
+	/**  Records announced; 0 until known. */
+	records: number,
+	/**  Records merged. */
+	merged: number,
+};
+
+/**  All checks of one run. */
+export type PreflightView = PreflightView_Serialize | PreflightView_Deserialize;
+
+/**  All checks of one run. */
+export type PreflightView_Deserialize = {
+	/**  The checks in the order a person would mend them. */
+	checks: CheckView_Deserialize[],
+	/**  Green checks. */
+	green: number,
+	/**  Yellow checks. */
+	yellow: number,
+	/**  Red checks. */
+	red: number,
+	/**  Grey checks. */
+	grey: number,
+	/**  What the run cost of the org's daily limit. */
+	apiCalls: number,
+};
+
+/**  All checks of one run. */
+export type PreflightView_Serialize = {
+	/**  The checks in the order a person would mend them. */
+	checks: CheckView_Serialize[],
+	/**  Green checks. */
+	green: number,
+	/**  Yellow checks. */
+	yellow: number,
+	/**  Red checks. */
+	red: number,
+	/**  Grey checks. */
+	grey: number,
+	/**  What the run cost of the org's daily limit. */
+	apiCalls: number,
+};
+
+/**  One problem, complete: what happened, why, who mends it, what to do. */
+export type Problem = Problem_Serialize | Problem_Deserialize;
+
+/**  One problem, complete: what happened, why, who mends it, what to do. */
+export type Problem_Deserialize = {
+	/**  The catalogue's number, e.g. `SS-1107`. */
+	code: string,
+	/**  What happened, in plain words, a sentence without its full stop. */
+	title: string,
+	/**  Why, and what it means for the copy. */
+	cause: string,
+	/**  Who mends it. */
+	mender: Mender,
+	/**  What to do, step by step. */
+	steps: string[],
+	/**  A value to paste somewhere, where a step has one. */
+	paste?: string | null,
+	/**  The act that a window offers first. */
+	act: MendAct,
+	/**  Ids, codes and statuses for who looks closer; copied with the error. */
+	details: string,
+};
+
+/**  One problem, complete: what happened, why, who mends it, what to do. */
+export type Problem_Serialize = {
+	/**  The catalogue's number, e.g. `SS-1107`. */
+	code: string,
+	/**  What happened, in plain words, a sentence without its full stop. */
+	title: string,
+	/**  Why, and what it means for the copy. */
+	cause: string,
+	/**  Who mends it. */
+	mender: Mender,
+	/**  What to do, step by step. */
+	steps: string[],
+	/**  A value to paste somewhere, where a step has one. */
+	paste: string | null,
+	/**  The act that a window offers first. */
+	act: MendAct,
+	/**  Ids, codes and statuses for who looks closer; copied with the error. */
+	details: string,
+};
+
+/**  One point of the rate chart. */
+export type RateSample = {
+	/**  Milliseconds since the job started running here. */
+	atMs: number,
+	/**  Records a second. */
+	rate: number,
+};
+
+/**  How many records share a reason. */
+export type ReasonCount = {
+	/**  The object. */
+	object: string,
+	/**  The stable word. */
+	reason: string,
+	/**  How many. */
+	records: number,
+};
+
+/**  What a pasted address becomes: shown while a person types. */
+export type RecognisedOrg = {
+	/**  The login address that will be used. */
+	loginUrl: string,
+	/**  What it was recognised as, e.g. `Sandbox uat of halden`. */
+	recognisedAs: string,
+	/**  The kind we would propose. */
+	proposedKind: EnvironmentKind,
+};
+
+/**  One record that cannot be stored. */
+export type RejectView = RejectView_Serialize | RejectView_Deserialize;
+
+/**  One record that cannot be stored. */
+export type RejectView_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  The record's 18-character id. */
+	recordId: string,
+	/**  Its name, where it has one. */
+	name?: string | null,
+	/**  A stable word: `no-sku`, `sku-taken`, `missing-product`, `price-not-exact`, `broken-value`. */
+	reason: string,
+	/**  The reason in a sentence, e.g. `SKU GC1040 is held by 01t… (older)`. */
+	explanation: string,
+	/**  What mends it, in a sentence. */
+	cure: string,
+	/**  The record that stands in its way, where there is one. */
+	otherRecordId?: string | null,
+	/**  Since when. */
+	since: string,
+	/**  When it was last looked at. */
+	lastTriedAt: string,
+	/**  Opens the record in Salesforce. */
+	url?: string | null,
+};
+
+/**  One record that cannot be stored. */
+export type RejectView_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  The record's 18-character id. */
+	recordId: string,
+	/**  Its name, where it has one. */
+	name: string | null,
+	/**  A stable word: `no-sku`, `sku-taken`, `missing-product`, `price-not-exact`, `broken-value`. */
+	reason: string,
+	/**  The reason in a sentence, e.g. `SKU GC1040 is held by 01t… (older)`. */
+	explanation: string,
+	/**  What mends it, in a sentence. */
+	cure: string,
+	/**  The record that stands in its way, where there is one. */
+	otherRecordId: string | null,
+	/**  Since when. */
+	since: string,
+	/**  When it was last looked at. */
+	lastTriedAt: string,
+	/**  Opens the record in Salesforce. */
+	url: string | null,
+};
+
+/**  A page of rejected records. */
+export type RejectsView = RejectsView_Serialize | RejectsView_Deserialize;
+
+/**  A page of rejected records. */
+export type RejectsView_Deserialize = {
+	/**  The records, by object and id. */
+	rejects: RejectView_Deserialize[],
+	/**  How many there are in all for this filter. */
+	total: number,
+	/**  How many per reason, for the filter. */
+	reasons: ReasonCount[],
+};
+
+/**  A page of rejected records. */
+export type RejectsView_Serialize = {
+	/**  The records, by object and id. */
+	rejects: RejectView_Serialize[],
+	/**  How many there are in all for this filter. */
+	total: number,
+	/**  How many per reason, for the filter. */
+	reasons: ReasonCount[],
+};
+
+/**  What happened to the rows of a job. */
+export type RowsView = {
+	/**  Not in the shadow before. */
+	new: number,
+	/**  Newer than the shadow's. */
+	newer: number,
+	/**  The shadow had them already. */
+	equal: number,
+	/**  The shadow had a newer state. */
+	older: number,
+	/**  Cannot be stored, with a reason each. */
+	rejected: number,
+	/**  Left the shadow, because Salesforce no longer has them. */
+	removed: number,
+};
+
+/**  How a process signs in. */
+export type SignInFlow = 
+/**  By the system browser; the refresh token is kept in the keychain. */
+"browser" | 
+/**  By a signed assertion; nothing is kept. */
+"jwt" | 
+/**  By the app's own id and secret; nothing is kept. */
+"client-credentials";
+
+/**  Where the sign-in of the open environment stands. */
+export type SignInState = SignInState_Serialize | SignInState_Deserialize;
+
+/**  Where the sign-in of the open environment stands. */
+export type SignInState_Deserialize = 
+/**  Nobody is signed in. */
+{ state: "signedOut" } | 
+/**  The keychain is being asked; its own window may be open. */
+{ state: "waitingForKeychain" } | 
+/**  The browser is at the org's page. */
+{ state: "waitingForBrowser"; 
+/**  The page to open, also for copying by hand. */
+authorizeUrl: string; 
+/**  Since when we listen for the answer. */
+since: string } | 
+/**  The answer came; the org is being asked who it is. */
+{ state: "finishing" } | 
+/**  Signed in. */
+{ state: "signedIn"; 
+/**  The org and the user. */
+org: OrgView_Deserialize; 
+/**  How. */
+flow: SignInFlow; 
+/**  False where no keychain keeps the sign-in beyond this run. */
+kept: boolean } | 
+/**  It did not work, and why. */
+{ state: "failed"; 
+/**  The cause and its cure. */
+problem: Problem_Deserialize };
+
+/**  Where the sign-in of the open environment stands. */
+export type SignInState_Serialize = 
+/**  Nobody is signed in. */
+{ state: "signedOut" } | 
+/**  The keychain is being asked; its own window may be open. */
+{ state: "waitingForKeychain" } | 
+/**  The browser is at the org's page. */
+{ state: "waitingForBrowser"; 
+/**  The page to open, also for copying by hand. */
+authorizeUrl: string; 
+/**  Since when we listen for the answer. */
+since: string } | 
+/**  The answer came; the org is being asked who it is. */
+{ state: "finishing" } | 
+/**  Signed in. */
+{ state: "signedIn"; 
+/**  The org and the user. */
+org: OrgView_Serialize; 
+/**  How. */
+flow: SignInFlow; 
+/**  False where no keychain keeps the sign-in beyond this run. */
+kept: boolean } | 
+/**  It did not work, and why. */
+{ state: "failed"; 
+/**  The cause and its cure. */
+problem: Problem_Serialize };
+
+/**  Tells the window what to ask for again; never carries the data itself. */
+export type Stale = {
+	/**  What is stale. */
+	views: View[],
+};
+
+/**  Everything the frame of the window shows. */
+export type StatusView = StatusView_Serialize | StatusView_Deserialize;
+
+/**  Everything the frame of the window shows. */
+export type StatusView_Deserialize = {
+	/**  The open environment; none on the first run. */
+	environment?: EnvironmentView_Deserialize | null,
+	/**  The sentence that answers "how do things stand". */
+	statement: string,
+	/**  The second line. */
+	detail: string,
+	/**  Its database. */
+	database: DatabaseState_Deserialize,
+	/**  Its sign-in. */
+	signIn: SignInState_Deserialize,
+	/**  The org and user that the database is bound to: `org name (org id) as username`. */
+	boundTo?: string | null,
+	/**  Its objects, failing ones first. */
+	objects: ObjectStatus_Deserialize[],
+	/**  The org's API quota. */
+	apiUsage?: ApiUsageView | null,
+	/**  What needs a person, worst first. */
+	problems: Problem_Deserialize[],
+	/**  Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`. */
+	worker?: string | null,
+	/**  When this was put together. */
+	at: string,
+};
+
+/**  Everything the frame of the window shows. */
+export type StatusView_Serialize = {
+	/**  The open environment; none on the first run. */
+	environment: EnvironmentView_Serialize | null,
+	/**  The sentence that answers "how do things stand". */
+	statement: string,
+	/**  The second line. */
+	detail: string,
+	/**  Its database. */
+	database: DatabaseState_Serialize,
+	/**  Its sign-in. */
+	signIn: SignInState_Serialize,
+	/**  The org and user that the database is bound to: `org name (org id) as username`. */
+	boundTo: string | null,
+	/**  Its objects, failing ones first. */
+	objects: ObjectStatus_Serialize[],
+	/**  The org's API quota. */
+	apiUsage: ApiUsageView | null,
+	/**  What needs a person, worst first. */
+	problems: Problem_Serialize[],
+	/**  Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`. */
+	worker: string | null,
+	/**  When this was put together. */
+	at: string,
+};
+
+/**  Something a host may be showing. */
+export type View = 
+/**  The frame and the overview. */
+"status" | 
+/**  Configured environments. */
+"environments" | 
+/**  Where the sign-in stands. */
+"signIn" | 
+/**  Jobs and their progress. */
+"jobs" | 
+/**  Counts side by side. */
+"counts" | 
+/**  Rejected records. */
+"rejects" | 
+/**  The audit log. */
+"audit";
+
+/* Tauri Specta runtime */
+type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;
+
+type EventEmitTo<T> = [T] extends [null] ? (target: __TAURI_EVENT.EventTarget | string) => Promise<void> : (target: __TAURI_EVENT.EventTarget | string, payload: T) => Promise<void>;
+
+function makeEvent<TListen, TEmit = TListen>(name: string, serialize?: (payload: TEmit) => unknown, deserialize?: (payload: any) => TListen) {
+    const mapEvent = (cb: __TAURI_EVENT.EventCallback<TListen>) => (event: __TAURI_EVENT.Event<any>) => cb({ ...event, payload: deserialize ? deserialize(event.payload) : event.payload });
+    const mapPayload = (payload: TEmit) => serialize ? serialize(payload) : payload;
+
+    const base = {
+        listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.listen(name, mapEvent(cb)),
+        once: (cb: __TAURI_EVENT.EventCallback<TListen>) => __TAURI_EVENT.once(name, mapEvent(cb)),
+        emit: ((payload: TEmit) => __TAURI_EVENT.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
+        emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) => __TAURI_EVENT.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>
+    };
+
+    const fn = (target: import("@tauri-apps/api/webview").Webview | import("@tauri-apps/api/window").Window) => ({
+        listen: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.listen(name, mapEvent(cb)),
+        once: (cb: __TAURI_EVENT.EventCallback<TListen>) => target.once(name, mapEvent(cb)),
+        emit: ((payload: TEmit) => target.emit(name, mapPayload(payload)) as unknown) as EventEmit<TEmit>,
+        emitTo: ((to: __TAURI_EVENT.EventTarget | string, payload: TEmit) => target.emitTo(to, name, mapPayload(payload)) as unknown) as EventEmitTo<TEmit>
+    });
+
+    return Object.assign(fn, base);
+}
+

@@ -18,7 +18,7 @@ import type {
   RejectsView,
   StatusView,
   View,
-} from './bindings';
+} from './shapes';
 
 export interface Api {
   /** Calls back with what is stale; answers with the function that ends it. */

@@ -14,7 +14,7 @@ import type {
   RejectsView,
   StatusView,
   View,
-} from './bindings';
+} from './shapes';
 import type { Api } from './client';
 import * as scenes from './fake_scenes';
 

@@ -18,7 +18,7 @@ import type {
   RejectsView,
   SignInState,
   StatusView,
-} from './bindings';
+} from './shapes';
 
 export interface Scene {
   name: string;

@@ -1,6 +1,44 @@
-import { FakeApi } from './fake';
-export class TauriApi extends FakeApi {
-  constructor() {
-    super('healthy');
+/** The engine behind the window. Every call is a command of the host; a refusal is a `Problem` as it stands. */
+import { commands, events } from './bindings';
+import type { Api } from './client';
+import type { View } from './shapes';
+
+/** What the host answers where there is nothing to say. */
+const nothing = async (call: Promise<unknown>): Promise<void> => void (await call);
+
+export class TauriApi implements Api {
+  async listen(heard: (stale: View[]) => void): Promise<() => void> {
+    return events.stale.listen((event) => heard(event.payload.views));
   }
+
+  status = commands.status;
+
+  environments = commands.listEnvironments;
+  recogniseOrg = commands.recogniseOrg;
+  addEnvironment = commands.addEnvironment;
+  useEnvironment = (name: string) => nothing(commands.useEnvironment(name));
+  removeEnvironment = (name: string) => nothing(commands.removeEnvironment(name));
+  lookAround = () => nothing(commands.lookAround());
+
+  signIn = () => nothing(commands.startSignIn());
+  cancelSignIn = () => nothing(commands.cancelSignIn());
+  signOut = () => nothing(commands.signOut());
+  preflight = commands.runPreflight;
+
+  planBackfill = commands.planBackfill;
+  startBackfill = (...given: Parameters<typeof commands.startBackfill>) =>
+    nothing(commands.startBackfill(...given));
+  jobs = commands.listJobs;
+  pauseJob = (id: string) => nothing(commands.pauseJob(id));
+  resumeJob = (id: string) => nothing(commands.resumeJob(id));
+  cancelJob = (id: string) => nothing(commands.cancelJob(id));
+  consentRemovals = (id: string) => nothing(commands.consentRemovals(id));
+
+  counts = commands.lastCounts;
+  countNow = commands.countNow;
+  rejects = commands.listRejects;
+  retryRejects = commands.retryRejects;
+
+  audit = commands.listAudit;
+  openInBrowser = (url: string) => nothing(commands.openRecord(url));
 }

@@ -1,5 +1,5 @@
 import { getContext, setContext } from 'svelte';
-import type { Problem } from '$lib/api/bindings';
+import type { Problem } from '$lib/api/shapes';
 import { counted } from '$lib/format/count';
 import type { Console } from './console.svelte';
 

@@ -7,7 +7,7 @@ import type {
   Problem,
   StatusView,
   View,
-} from '$lib/api/bindings';
+} from '$lib/api/shapes';
 import { asProblem, type Api } from '$lib/api/client';
 import { Appearance } from './appearance.svelte';
 import { Clock } from './clock.svelte';
@@ -58,7 +58,8 @@ export class Console {
   /** Asks for everything and listens for what goes stale. */
   async start(): Promise<void> {
     void this.api.listen((stale) => this.#heard(stale));
-    await this.loadAll();
+    void this.loadAll();
+    await this.environments.load();
     if (this.environments.data?.length === 0) this.wizard = 'choose';
   }
 
@@ -86,6 +87,7 @@ export class Console {
   /** Opens another environment; nothing of the old one stays on screen. */
   async open(name: string): Promise<void> {
     if (this.environment?.name === name) return;
+    this.failed = undefined;
     await this.act(`Open ${name}`, () => this.api.useEnvironment(name));
     await this.reload();
   }
@@ -93,8 +95,9 @@ export class Console {
   /** Forgets what was said of the environment before and asks again. */
   async reload(): Promise<void> {
     for (const resource of [this.status, this.jobs, this.counts, this.audit]) resource.forget();
-    this.failed = undefined;
-    await this.loadAll();
+    // What is in the database waits until the database answers; the frame does not.
+    void this.loadAll();
+    await Promise.all([this.status.load(), this.environments.load()]);
   }
 
   /** Asks for everything again; data stays on screen meanwhile. */

@@ -1,4 +1,4 @@
-import type { Problem } from '$lib/api/bindings';
+import type { Problem } from '$lib/api/shapes';
 import { asProblem } from '$lib/api/client';
 
 /** How something that was asked for looks: never answered, answered, answered once but not lately, never but failed. */
@@ -26,6 +26,7 @@ export class Resource<T> {
 
   #ask: () => Promise<T>;
   #again = false;
+  #running: Promise<void> | undefined;
   #generation = 0;
 
   constructor(ask: () => Promise<T>) {
@@ -33,11 +34,13 @@ export class Resource<T> {
   }
 
   /** Asks. Resolves when the answer, or the last of several, is in. */
-  async load(): Promise<void> {
-    if (this.asking) {
-      this.#again = true;
-      return;
-    }
+  load(): Promise<void> {
+    this.#again = this.#running !== undefined;
+    this.#running ??= this.#run().finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #run(): Promise<void> {
     this.asking = true;
     do {
       this.#again = false;

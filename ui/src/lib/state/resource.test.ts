@@ -49,6 +49,18 @@ describe('a resource', () => {
     expect(waiting).toHaveLength(2);
   });
 
+  it('lets whoever asks while it is asking wait for the last answer', async () => {
+    const { ask, waiting } = byHand<number>();
+    const resource = new Resource(ask);
+    void resource.load();
+    const second = resource.load().then(() => resource.data);
+    waiting[0]?.answer(1);
+    await Promise.resolve();
+    await Promise.resolve();
+    waiting[1]?.answer(2);
+    expect(await second).toBe(2);
+  });
+
   it('drops an answer of the environment that was open before', async () => {
     const { ask, waiting } = byHand<string>();
     const resource = new Resource(ask);

@@ -1,4 +1,4 @@
-import type { EnvironmentKind, NewEnvironment } from '$lib/api/bindings';
+import type { EnvironmentKind, NewEnvironment } from '$lib/api/shapes';
 
 /** The steps of connecting an org, in their order. */
 export const steps = ['org', 'database', 'app', 'sign-in', 'checks', 'backfill'] as const;

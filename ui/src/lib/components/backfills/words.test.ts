@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { JobView, PageView } from '$lib/api/bindings';
+import type { JobView, PageView } from '$lib/api/shapes';
 import { cellsOf, headline, pageCounts, resultOf, timeLeft } from './words';
 
 const page = (number: number, state: PageView['state'], merged = 0): PageView => ({

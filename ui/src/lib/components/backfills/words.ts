@@ -1,4 +1,4 @@
-import type { JobStage, JobView, PageState } from '$lib/api/bindings';
+import type { JobStage, JobView, PageState } from '$lib/api/shapes';
 import type { Cell } from '$lib/components/ui/PageCells.svelte';
 import { counted, formatCount, formatShare, share } from '$lib/format/count';
 import { formatDuration } from '$lib/format/duration';

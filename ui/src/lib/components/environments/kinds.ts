@@ -2,7 +2,7 @@ import FlaskConical from '@lucide/svelte/icons/flask-conical';
 import Hammer from '@lucide/svelte/icons/hammer';
 import Layers from '@lucide/svelte/icons/layers';
 import ShieldAlert from '@lucide/svelte/icons/shield-alert';
-import type { EnvironmentKind, EnvironmentView } from '$lib/api/bindings';
+import type { EnvironmentKind, EnvironmentView } from '$lib/api/shapes';
 
 /** Icon, name and purpose of each kind of environment; the colour is the token `--env-<kind>`. */
 export const kinds = {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { CountView, ObjectStatus } from '$lib/api/bindings';
+import type { CountView, ObjectStatus } from '$lib/api/shapes';
 import { place, STRIP_MS, stripMarks, stripState, stripTicks } from './strip';
 
 const now = Date.parse('2026-11-12T14:32:06Z');

@@ -1,4 +1,4 @@
-import type { ObjectStatus } from '$lib/api/bindings';
+import type { ObjectStatus } from '$lib/api/shapes';
 
 /** Six hours are on the strip. */
 export const STRIP_MS = 6 * 3_600_000;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { CountView } from '$lib/api/bindings';
+import type { CountView } from '$lib/api/shapes';
 import { verdictOf } from './health';
 
 const now = Date.parse('2026-11-12T14:32:00Z');

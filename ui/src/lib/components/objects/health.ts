@@ -1,4 +1,4 @@
-import type { CountView, ObjectHealth, ObjectStatus } from '$lib/api/bindings';
+import type { CountView, ObjectHealth, ObjectStatus } from '$lib/api/shapes';
 import type { Verdict } from '$lib/components/ui/Mark.svelte';
 
 /** Counts older than this are no longer called equal: the mark goes dashed. */

@@ -2,7 +2,7 @@ import LogIn from '@lucide/svelte/icons/log-in';
 import Play from '@lucide/svelte/icons/play';
 import RotateCw from '@lucide/svelte/icons/rotate-cw';
 import Settings2 from '@lucide/svelte/icons/settings-2';
-import type { MendAct, Mender, Problem } from '$lib/api/bindings';
+import type { MendAct, Mender, Problem } from '$lib/api/shapes';
 
 /** Who mends a problem, as the line before its steps. */
 export const menders: Record<Mender, string> = {

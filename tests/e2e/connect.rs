@@ -1,0 +1,89 @@
+//! Connecting an org: the wizard from its first to its last step, with the person at the org's own page.
+
+use crate::org;
+use crate::window::{Window, free_port, number};
+
+const OBJECTS: [&str; 3] = ["Product2", "PricebookEntry", "Account"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wizard_leads_from_an_address_to_equal_counts() {
+    let callback = format!("http://localhost:{}/oauth/callback", free_port());
+    let org = org::start(&callback).await;
+    let window = Window::open().await;
+
+    // Choose the org; the address is shown as what it becomes.
+    window.press("connect-org").await;
+    window.fill("org-address", org.base_url().as_str()).await;
+    window.until_text("wizard", |text| text.contains("A simulated org on this machine")).await;
+    window.fill("environment-name", "trial").await;
+    window.press("wizard-next").await;
+
+    // Embedded database, no cache.
+    window.until_text("wizard-title", |title| title == "Database and cache").await;
+    window.press("wizard-next").await;
+
+    // The External Client App, with the redirect address that it has registered.
+    window.fill("redirect-url", &callback).await;
+    window.press("wizard-next").await;
+
+    // A person who denies is told so, and can begin again.
+    window.press("wizard-sign-in").await;
+    let address = window.text("authorize-url").await;
+    org::decide(&address, "deny").await;
+    let problem = window.text("problem").await;
+    assert!(problem.contains("SS-1"), "a denied sign-in is a problem of the catalogue: {problem}");
+
+    // Approving goes on by itself; org, user and limits are shown before anything runs.
+    window.press("mend").await;
+    let address = window.text("authorize-url").await;
+    org::decide(&address, "approve").await;
+    let facts = window.text("signed-in").await;
+    assert!(facts.contains(simulator::DEMO_USERNAME), "{facts}");
+    assert!(facts.contains(simulator::SIMULATED_ORG_PREFIX), "{facts}");
+    assert!(facts.contains("simulated org"), "{facts}");
+    assert!(facts.contains("calls used"), "the daily limit is shown: {facts}");
+    window.press("wizard-next").await;
+
+    // Every check that can be made holds.
+    window.wait_for("[data-testid='preflight'] [data-tone='holds']").await;
+    assert!(!window.text("preflight").await.contains("to mend"), "{}", window.text("preflight").await);
+    window.press("wizard-next").await;
+
+    // The plan names every object; the load runs to its end.
+    let plan = window.until_text("wizard", |text| text.contains("API calls")).await;
+    assert!(OBJECTS.iter().all(|object| plan.contains(object)), "{plan}");
+    window.press("wizard-start").await;
+    window.until_text("page-title", |title| title.contains("Backfill")).await;
+    window.press("nav-overview").await;
+    for object in OBJECTS {
+        let row = format!("[data-testid='ledger-{object}']");
+        window.wait_for(&format!("{row}[data-health='countsAgree'], {row}[data-health='loaded']")).await;
+    }
+
+    // Both sides are counted at one moment, and nothing is unexplained.
+    window.press("nav-verify").await;
+    window.press("count-now").await;
+    for object in OBJECTS {
+        window.wait_for(&format!("[data-testid='count-{object}'][data-verdict='equal']")).await;
+        let [salesforce, shadow, rejected] = counts(&window, object).await;
+        assert_eq!(salesforce, shadow + rejected, "{object}: {salesforce} = {shadow} + {rejected}");
+        assert!(salesforce > 0, "{object} has records in the org");
+    }
+    assert_eq!(window.text("counts-statement").await, "The counts agree.");
+
+    // What was rejected says why.
+    let [_, _, rejected] = counts(&window, "Product2").await;
+    assert!(rejected > 0, "the simulated catalogue has products that cannot be stored");
+    let reasons = window.text("rejected").await;
+    assert!(reasons.contains("SKU"), "{reasons}");
+    window.close().await;
+    org.stop().await;
+}
+
+async fn counts(window: &Window, object: &str) -> [u64; 3] {
+    let mut read = [0; 3];
+    for (count, side) in read.iter_mut().zip(["salesforce", "shadow", "rejected"]) {
+        *count = number(&window.text(&format!("{side}-{object}")).await);
+    }
+    read
+}

@@ -1,0 +1,213 @@
+//! One window of the console on folders of its own, and what a person does in it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use tempfile::TempDir;
+
+/// How long anything on screen may take: a first database is initialised within it.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A window, the driver that moves it, and the folder that it writes into.
+pub struct Window {
+    client: Client,
+    driver: Driver,
+    folder: TempDir,
+}
+
+/// Ends the driver, and with it the window, however the test ends.
+struct Driver(Child);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Window {
+    /// Opens the console as on a machine that never saw it.
+    pub async fn open() -> Self {
+        let program = console();
+        let folder =
+            tempfile::Builder::new().prefix("shadow-sync-window-").tempdir().expect("a temporary folder");
+        let port = free_port();
+        let driver = start_driver(port, &folder);
+        let options = json!({ "binary": program, "args": [] });
+        let wish = [("webkitgtk:browserOptions".to_owned(), options)].into_iter().collect();
+        let url = format!("http://127.0.0.1:{port}");
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(wish)
+            .connect(&url)
+            .await
+            .expect("the console's window opens");
+        Self { client, driver, folder }
+    }
+
+    /// Closes the window as its frame would, and waits until its processes are gone.
+    pub async fn close(self) {
+        self.client.close().await.expect("the window closes");
+        drop(self.driver);
+        stop_database(&self.folder);
+    }
+
+    /// The element with this test id, once it is there.
+    pub async fn find(&self, name: &str) -> Element {
+        self.wait_for(&of(name)).await
+    }
+
+    /// The first element that matches, once there is one.
+    pub async fn wait_for(&self, selector: &str) -> Element {
+        let waiting = self.client.wait().at_most(PATIENCE).every(Duration::from_millis(50));
+        match waiting.for_element(Locator::Css(selector)).await {
+            Ok(element) => element,
+            Err(error) => {
+                panic!("{selector} did not appear ({error}). On screen:\n{}", self.all_text().await)
+            }
+        }
+    }
+
+    /// Whether an element with this test id is there now.
+    pub async fn has(&self, name: &str) -> bool {
+        self.client.find(Locator::Css(&of(name))).await.is_ok()
+    }
+
+    /// Presses the button with this test id, once it can be pressed.
+    pub async fn press(&self, name: &str) {
+        let selector = format!("{}:not([aria-disabled='true']):not([aria-busy])", of(name));
+        self.wait_for(&selector).await.click().await.expect("it can be pressed");
+    }
+
+    /// Types into the field with this test id, in place of what it holds.
+    pub async fn fill(&self, name: &str, text: &str) {
+        let field = self.find(name).await;
+        field.clear().await.expect("the field can be cleared");
+        field.send_keys(text).await.expect("the field takes text");
+    }
+
+    /// The text of the element with this test id.
+    pub async fn text(&self, name: &str) -> String {
+        self.find(name).await.text().await.expect("it has a text")
+    }
+
+    /// Waits until the text of the element with this test id is as wished.
+    pub async fn until_text(&self, name: &str, is_right: impl Fn(&str) -> bool) -> String {
+        let begun = std::time::Instant::now();
+        loop {
+            let text = self.text(name).await;
+            if is_right(&text) {
+                return text;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{name} still says {text:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Presses keys, wherever the focus is.
+    pub async fn keys(&self, keys: &str) {
+        let focused = self.client.active_element().await.expect("something has the focus");
+        focused.send_keys(keys).await.expect("it hears keys");
+    }
+
+    /// Presses a letter together with the control key.
+    pub async fn control(&self, letter: char) {
+        self.keys(&format!("{}{letter}{}", Key::Control, Key::Null)).await;
+    }
+
+    /// The title of the page, which is the title of the window.
+    pub async fn title(&self) -> String {
+        self.client.title().await.expect("the page has a title")
+    }
+
+    /// The value of an expression, evaluated inside the window.
+    pub async fn evaluate(&self, script: &str) -> serde_json::Value {
+        self.client.execute(script, vec![]).await.expect("the script runs")
+    }
+
+    async fn all_text(&self) -> String {
+        let body = self.client.find(Locator::Css("body")).await;
+        match body {
+            Ok(body) => body.text().await.unwrap_or_default(),
+            Err(error) => format!("(nothing: {error})"),
+        }
+    }
+}
+
+/// The number in the first line of a cell, whatever separates its thousands.
+pub fn number(cell: &str) -> u64 {
+    let digits: String =
+        cell.lines().next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or_else(|_| panic!("no number in {cell:?}"))
+}
+
+fn of(name: &str) -> String {
+    format!("[data-testid='{name}']")
+}
+
+/// A port that nobody has now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// The console's program, built beside this test.
+fn console() -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    let folder = test.parent().and_then(std::path::Path::parent).expect("tests are built two folders down");
+    let program = folder.join(format!("shadow-sync-desktop{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.is_file(),
+        "the console is not built: run `cargo build -p shadow-sync-desktop` ({} is missing)",
+        program.display()
+    );
+    program
+}
+
+fn start_driver(port: u16, folder: &TempDir) -> Driver {
+    let inner = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(&path).expect("a folder of the test's own");
+        path
+    };
+    let log = std::fs::File::create(folder.path().join("window.log")).expect("a log");
+    let driver = Command::new("WebKitWebDriver")
+        .arg(format!("--port={port}"))
+        .env("TAURI_WEBVIEW_AUTOMATION", "true")
+        .env("TAURI_AUTOMATION", "true")
+        .env("SHADOW_SYNC_BROWSER", "none")
+        .env("SHADOW_SYNC_CONFIG", inner("config").join("config.toml"))
+        .env("SHADOW_SYNC_DATA_DIR", inner("data"))
+        .env("XDG_CONFIG_HOME", inner("config"))
+        .env("XDG_DATA_HOME", inner("data"))
+        .env("XDG_CACHE_HOME", inner("cache"))
+        .env_remove("SHADOW_SYNC_ENV")
+        .stdout(Stdio::from(log.try_clone().expect("the log can be shared")))
+        .stderr(log)
+        .spawn();
+    let driver = Driver(driver.expect("WebKitWebDriver is there (Debian: webkit2gtk-driver)"));
+    let begun = std::time::Instant::now();
+    while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "WebKitWebDriver does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    driver
+}
+
+/// Ends the database, if the window did not come to it.
+fn stop_database(folder: &TempDir) {
+    let file = folder.path().join("data/postgres/cluster/postmaster.pid");
+    let Ok(text) = std::fs::read_to_string(&file) else { return };
+    let Some(server) = text.lines().next() else { return };
+    let _ = Command::new("kill").args(["-INT", server.trim()]).status();
+    let begun = std::time::Instant::now();
+    while file.exists() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,37 @@
+/**
+ * The shapes that cross between window and engine, by their plain names. The generator tells apart what the engine
+ * writes (optional fields are there, as null) and what it reads (they may be absent): answers are of the first kind.
+ */
+export type {
+  ApiUsageView,
+  AuditView_Serialize as AuditView,
+  BackfillMode,
+  BackfillPlan_Serialize as BackfillPlan,
+  CheckColour,
+  CheckView_Serialize as CheckView,
+  CountView_Serialize as CountView,
+  CountsView_Serialize as CountsView,
+  DatabaseState_Serialize as DatabaseState,
+  EnvironmentKind,
+  EnvironmentView_Serialize as EnvironmentView,
+  JobStage,
+  JobState,
+  JobView_Serialize as JobView,
+  MendAct,
+  Mender,
+  NewEnvironment_Deserialize as NewEnvironment,
+  ObjectHealth,
+  ObjectStatus_Serialize as ObjectStatus,
+  OrgView_Serialize as OrgView,
+  PageState,
+  PageView,
+  PreflightView_Serialize as PreflightView,
+  Problem_Serialize as Problem,
+  RecognisedOrg,
+  RejectView_Serialize as RejectView,
+  RejectsView_Serialize as RejectsView,
+  SignInFlow,
+  SignInState_Serialize as SignInState,
+  StatusView_Serialize as StatusView,
+  View,
+} from './bindings';
