@@ -51,7 +51,7 @@ pub struct PreparedRecord {
 }
 
 /// Records of one chunk, sorted by id, one per id.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PreparedChunk {
     /// The records.
     pub records: Vec<PreparedRecord>,
@@ -119,6 +119,10 @@ fn range(range: &Range<u32>) -> Range<usize> {
 /// - **Errors:** [`UnreadableChunk`] if a selected field has no column, or a record lacks its id, `SystemModstamp`
 ///   or `CreatedDate`. Anything else that is wrong with a record is its `defect`.
 pub fn prepare(mapping: &ResolvedMapping, chunk: &RowChunk) -> Result<PreparedChunk, UnreadableChunk> {
+    if chunk.is_empty() {
+        // An empty answer may come without its header line.
+        return Ok(PreparedChunk { columns_per_record: mapping.columns.len(), ..PreparedChunk::default() });
+    }
     let mut writer = Writer::new(mapping, chunk)?;
     for (place, row) in chunk.rows().enumerate() {
         writer.record(row).map_err(|field| UnreadableChunk::UnreadableRow { row: place + 1, field })?;

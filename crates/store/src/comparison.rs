@@ -4,6 +4,7 @@
 //! a person must agree first: a lost permission looks like a mass delete.
 
 use shadow::{JobId, ReadMark, RecordId, ResolvedMapping};
+use sqlx::PgTransaction;
 
 use crate::error::{Error, corrupt};
 use crate::jobs;
@@ -11,7 +12,7 @@ use crate::leases::{self, LeaseKey};
 use crate::merge::apply::Writer;
 use crate::session::Store;
 use crate::tables::shape::TableShape;
-use crate::{objects, rejects, tombstones};
+use crate::{dirty, objects, rejects, tombstones};
 
 /// What an id comparison found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +88,7 @@ pub async fn still_there(store: &Store, lease: &LeaseKey, job: JobId, ids: &[Rec
     Ok(tx.commit().await?)
 }
 
-async fn forget(tx: &mut sqlx::PgTransaction<'_>, job: JobId, ids: &[RecordId]) -> Result<(), Error> {
+async fn forget(tx: &mut PgTransaction<'_>, job: JobId, ids: &[RecordId]) -> Result<(), Error> {
     let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
     sqlx::query!(
         "delete from shadow_sync.job_removals where job_id = $1 and record_id = any($2::text[])",
@@ -152,13 +153,44 @@ pub async fn remove(
         objects::lock_for_reading(&mut tx, &parent.object).await?;
     }
     objects::lock(&mut tx, mapping.object()).await?;
+    let schema = store.tables_schema();
+    let gone = removable(&mut tx, schema, mapping, ids, mark).await?;
+    take_out(&mut tx, schema, mapping, &gone, proof, mark).await?;
+    if let Some(job) = job {
+        forget(&mut tx, job, ids).await?;
+        jobs::removed(&mut tx, job, gone.count()).await?;
+    }
+    tx.commit().await?;
+    Ok(gone.count() as u64)
+}
+
+/// Records that a read found gone.
+pub(crate) struct Gone {
+    rows: Vec<RecordId>,
+    rejected: Vec<RecordId>,
+}
+
+impl Gone {
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len() + self.rejected.len()
+    }
+}
+
+/// Those of some ids that are stored or rejected, and that no later read brought.
+pub(crate) async fn removable(
+    tx: &mut PgTransaction<'_>,
+    schema: &str,
+    mapping: &ResolvedMapping,
+    ids: &[RecordId],
+    mark: ReadMark,
+) -> Result<Gone, Error> {
     let texts: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
-    let shape = TableShape::of(&mapping.mapping, store.tables_schema());
+    let shape = TableShape::of(&mapping.mapping, schema);
     let rows: Vec<String> = sqlx::query_scalar(shape.removable())
         .bind(&texts)
         .bind(mark.as_of)
         .bind(mark.read_no)
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut **tx)
         .await?;
     let rejected = sqlx::query_scalar!(
         "select record_id from shadow_sync.rejects
@@ -168,24 +200,30 @@ pub async fn remove(
         mark.as_of,
         mark.read_no,
     )
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut **tx)
     .await?;
     let parse = |id: &String| RecordId::parse(id).map_err(|_| corrupt("record id", id));
-    let rows = rows.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let rejected = rejected.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let gone: Vec<RecordId> = rows.iter().chain(&rejected).copied().collect();
-    rejects::forget(&mut tx, mapping.object(), &rejected).await?;
-    let children = Writer::children_of(&mapping.children);
-    let mut writer = Writer::new(&mut tx, store.tables_schema(), &mapping.mapping, children);
-    let left = writer.leave(&rows).await?;
+    Ok(Gone {
+        rows: rows.iter().map(parse).collect::<Result<_, _>>()?,
+        rejected: rejected.iter().map(parse).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Takes records out of table and rejects, with all that follows, and leaves tombstones.
+pub(crate) async fn take_out(
+    tx: &mut PgTransaction<'_>,
+    schema: &str,
+    mapping: &ResolvedMapping,
+    gone: &Gone,
+    proof: Proof,
+    mark: ReadMark,
+) -> Result<(), Error> {
+    rejects::forget(tx, mapping.object(), &gone.rejected).await?;
+    let mut writer = Writer::new(tx, schema, &mapping.mapping, Writer::children_of(&mapping.children));
+    let left = writer.leave(&gone.rows).await?;
     writer.enter_freed(&left.freed).await?;
     writer.note_changes().await?;
-    tombstones::put(&mut tx, mapping.object(), &gone, mark, proof == Proof::Absent).await?;
-    crate::dirty::clear(&mut tx, mapping.object(), &gone).await?;
-    if let Some(job) = job {
-        forget(&mut tx, job, ids).await?;
-        jobs::removed(&mut tx, job, gone.len()).await?;
-    }
-    tx.commit().await?;
-    Ok(gone.len() as u64)
+    let all: Vec<RecordId> = gone.rows.iter().chain(&gone.rejected).copied().collect();
+    tombstones::put(tx, mapping.object(), &all, mark, proof == Proof::Absent).await?;
+    dirty::clear(tx, mapping.object(), &all).await
 }

@@ -1,5 +1,7 @@
 //! Dirty records: those that must be fetched before they are right again.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use shadow::plan::DirtyReason;
 use shadow::{Mapping, ObjectName, RecordId};
@@ -24,40 +26,81 @@ pub struct DirtyRecord {
     pub attempts: i32,
 }
 
-/// Up to `limit` dirty records that may be fetched now, and who holds the values that they claim: what must be
-/// fetched in one call. Those with one claim stand together.
+/// Up to `limit` records to be fetched in one call: dirty ones that may be fetched now, and who has a part in the
+/// contests that they wait for, so that one call settles them.
 pub async fn next_batch(store: &Store, mapping: &Mapping, limit: i64) -> Result<Vec<RecordId>, Error> {
-    let rows = sqlx::query!(
+    let object = mapping.object.as_str();
+    let seeds = sqlx::query!(
         "select record_id, claim from shadow_sync.dirty
           where object = $1 and not_before <= clock_timestamp()
           order by claim nulls last, record_id limit $2",
-        mapping.object.as_str(),
-        limit,
+        object,
+        (limit + 1) / 2,
     )
     .fetch_all(store.pool())
     .await?;
-    let mut ids: Vec<String> = rows.iter().map(|row| row.record_id.clone()).collect();
-    let mut claims: Vec<String> = rows.into_iter().filter_map(|row| row.claim).collect();
+    let mut batch = Batch { room: usize::try_from(limit).unwrap_or_default(), ..Batch::default() };
+    let mut claims: Vec<String> = Vec::new();
+    for seed in seeds {
+        batch.add(seed.record_id);
+        claims.extend(seed.claim);
+    }
     let shape = TableShape::of(mapping, store.tables_schema());
-    // A holder may itself claim what another record holds: follow the chain as far as the call has room.
-    while let (Some(holders), false) = (shape.holders(), claims.is_empty()) {
-        let found: Vec<(String, String)> =
+    // A holder may itself wait for what another record holds, and so on: the whole circle must be in the call.
+    while let (Some(holders), false) = (shape.holders(), batch.is_full()) {
+        claims.retain(|claim| batch.followed.insert(claim.clone()));
+        if claims.is_empty() {
+            break;
+        }
+        let found: Vec<(String, String, DateTime<Utc>)> =
             sqlx::query_as(holders).bind(&claims).fetch_all(store.pool()).await?;
-        let new: Vec<String> = found.into_iter().map(|(_, id)| id).filter(|id| !ids.contains(id)).collect();
+        let mut new: Vec<String> = found.into_iter().map(|(_, id, _)| id).collect();
+        let claimants = sqlx::query_scalar!(
+            "select record_id from shadow_sync.dirty
+              where object = $1 and claim = any($2) order by record_id limit $3",
+            object,
+            &claims,
+            limit,
+        )
+        .fetch_all(store.pool())
+        .await?;
+        new.extend(claimants);
+        new.retain(|id| batch.add(id.clone()));
         claims = sqlx::query_scalar!(
             r#"select claim as "claim!" from shadow_sync.dirty
                 where object = $1 and record_id = any($2) and claim is not null"#,
-            mapping.object.as_str(),
+            object,
             &new,
         )
         .fetch_all(store.pool())
         .await?;
-        ids.extend(new);
-        if i64::try_from(ids.len()).unwrap_or(i64::MAX) >= limit.saturating_mul(2) {
-            break;
-        }
     }
-    ids.iter().map(|id| RecordId::parse(id).map_err(|_| corrupt("record id", id))).collect()
+    batch.ids.iter().map(|id| RecordId::parse(id).map_err(|_| corrupt("record id", id))).collect()
+}
+
+/// Records of one call, each once.
+#[derive(Default)]
+struct Batch {
+    ids: Vec<String>,
+    known: HashSet<String>,
+    /// Values whose claimants and holder are in the batch.
+    followed: HashSet<String>,
+    room: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.ids.len() >= self.room
+    }
+
+    /// Adds a record if it is new and there is room.
+    fn add(&mut self, id: String) -> bool {
+        let new = !self.is_full() && self.known.insert(id.clone());
+        if new {
+            self.ids.push(id);
+        }
+        new
+    }
 }
 
 /// Dirty records of an object, by id.
@@ -147,6 +190,43 @@ pub(crate) async fn clear(
     let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
     sqlx::query!(
         "delete from shadow_sync.dirty where object = $1 and record_id = any($2::text[])",
+        object.as_str(),
+        &ids as &[&str],
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Those of some ids that are dirty.
+pub(crate) async fn among(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    ids: &[RecordId],
+) -> Result<Vec<RecordId>, Error> {
+    let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+    let dirty = sqlx::query_scalar!(
+        "select record_id from shadow_sync.dirty where object = $1 and record_id = any($2::text[])",
+        object.as_str(),
+        &ids as &[&str],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    dirty.iter().map(|id| RecordId::parse(id).map_err(|_| corrupt("record id", id))).collect()
+}
+
+/// Lets records be fetched again only after a while: 5 s, then twice as late each time, up to 60 s.
+pub(crate) async fn postpone(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    ids: &[RecordId],
+) -> Result<(), Error> {
+    let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+    sqlx::query!(
+        "update shadow_sync.dirty
+            set attempts = attempts + 1,
+                not_before = now() + least(60, 5 * power(2, least(attempts, 4))) * interval '1 second'
+          where object = $1 and record_id = any($2::text[])",
         object.as_str(),
         &ids as &[&str],
     )

@@ -47,7 +47,8 @@ pub struct MergeOutcome {
     /// Records that must be fetched; they are marked, and [`crate::dirty::next_batch`] gives them with what must
     /// be fetched in the same call.
     pub dirty: Vec<RecordId>,
-    /// Ids that a fetch asked for and did not get. Nothing was done about them.
+    /// Ids that a fetch asked for and did not get. Those that were dirty are presumed deleted (up to 50 stored ones
+    /// at a time, the guard's floor); nothing was done about the others.
     pub absent: Vec<RecordId>,
     /// What a person asked of the job, if the read belongs to one.
     pub requested: Option<Requested>,

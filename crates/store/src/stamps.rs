@@ -67,6 +67,9 @@ pub async fn compare_chunk(
 type Stamps = (Vec<RecordId>, Vec<Option<DateTime<Utc>>>);
 
 fn read(chunk: &RowChunk) -> Result<Stamps, Error> {
+    if chunk.is_empty() {
+        return Ok(Stamps::default());
+    }
     let column = |name: &str| {
         chunk.column(name).ok_or_else(|| Error::from(UnreadableChunk::MissingColumn(name.to_owned())))
     };

@@ -152,7 +152,8 @@ impl<'a> Contest<'a> {
     /// could win.
     fn others(&self, claim: &str, places: &[usize]) -> Vec<RecordId> {
         let senior = places.iter().map(|place| self.rank(*place)).min();
-        let holder = self.current.holders.get(claim).map(|holder| holder.id);
+        let holder =
+            self.current.holders.get(claim).map(|holder| holder.id).filter(|id| self.keeps_state(id));
         let reject = self.waiting_rejects.get(claim).and_then(|ranks| ranks.first());
         let reject = reject.filter(|rank| Some(**rank) < senior).map(|rank| rank.1);
         holder.into_iter().chain(reject).collect()

@@ -332,22 +332,24 @@ impl Shadow {
             if ids.is_empty() {
                 return;
             }
-            // Follow the chain of holders as the store does.
+            // All who have a part in the contests, as the store finds them.
             loop {
-                let claims: BTreeSet<&String> =
-                    ids.iter().filter_map(|id| self.products.dirty.get(id)?.as_ref()).collect();
-                let holders: Vec<RecordId> = self
+                let dirty = &self.products.dirty;
+                let claims: BTreeSet<&String> = ids.iter().filter_map(|id| dirty.get(id)?.as_ref()).collect();
+                let claims_one =
+                    |claim: &Option<String>| claim.as_ref().is_some_and(|claim| claims.contains(claim));
+                let holders = self
                     .products
                     .rows
                     .iter()
-                    .filter(|(_, (row, _))| row.claim.as_ref().is_some_and(|claim| claims.contains(claim)))
-                    .map(|(id, _)| *id)
-                    .collect();
-                let before = ids.len();
-                ids.extend(holders);
-                if ids.len() == before {
+                    .filter(|(_, (row, _))| claims_one(&row.claim))
+                    .map(|(id, _)| *id);
+                let claimants = dirty.iter().filter(|(_, claim)| claims_one(claim)).map(|(id, _)| *id);
+                let new: Vec<RecordId> = holders.chain(claimants).filter(|id| !ids.contains(id)).collect();
+                if new.is_empty() {
                     break;
                 }
+                ids.extend(new);
             }
             let found: Vec<Product> =
                 org.iter().filter(|product| ids.contains(&id("01t", product.id))).cloned().collect();
@@ -469,6 +471,22 @@ fn check(shadow: &Shadow, org: &(Vec<Product>, Vec<Entry>)) {
     assert_eq!(shadow.entries.rows.len() + shadow.entries.rejects.len(), org.1.len());
 }
 
+#[test]
+fn a_freed_value_is_not_taken_past_a_senior_who_waits_for_it() {
+    let (mapping, _) = mappings();
+    let product = |id, sku, stamp| Product { id, sku, created: id, stamp, deleted: false };
+    let mut shadow = Shadow::default();
+    let mark = shadow.begin();
+    shadow.merge_products(&mapping, &products(&mapping, &[product(1, 1, 0), product(2, 1, 0)]), mark, false);
+    // The first gives its value up in the call that brings a third who claims it; the second waits for it longer.
+    let mark = shadow.begin();
+    shadow.merge_products(&mapping, &products(&mapping, &[product(1, 2, 1), product(3, 1, 1)]), mark, false);
+    assert_eq!(shadow.products.dirty.keys().copied().collect::<Vec<_>>(), [id("01t", 2), id("01t", 3)]);
+    let org = (vec![product(1, 2, 1), product(2, 1, 0), product(3, 1, 1)], Vec::new());
+    shadow.fetch_dirty(&mapping, &org.0, 6);
+    check(&shadow, &org);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -552,7 +570,7 @@ proptest! {
         for (read_no, seen) in arrival {
             shadow.merge_products(&product, &products(&product, &[seen]), ReadMark { as_of: 0, read_no }, false);
         }
-        shadow.fetch_dirty(&product, &[newest.clone()], 6);
+        shadow.fetch_dirty(&product, std::slice::from_ref(&newest), 6);
         let sku = shadow.products.rows.values().next().unwrap().0.claim.clone();
         prop_assert_eq!(sku, Some(format!("S{}", newest.sku)));
     }

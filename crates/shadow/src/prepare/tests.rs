@@ -132,7 +132,9 @@ fn a_record_without_id_or_stamp_is_no_record() {
 
 #[test]
 fn a_header_without_a_selected_field_is_refused() {
-    let chunk = RowChunk::with_columns(["Id", "SystemModstamp"]);
+    let mut chunk = RowChunk::with_columns(["Id", "SystemModstamp"]);
+    assert!(prepare(&entry_mapping(), &chunk).unwrap().records.is_empty());
+    chunk.push_row(b"01uE0000001NPa6", &[15, 15]).unwrap();
     assert!(matches!(prepare(&entry_mapping(), &chunk), Err(UnreadableChunk::MissingColumn(_))));
 }
 

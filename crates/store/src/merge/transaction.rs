@@ -2,9 +2,11 @@
 
 use shadow::plan::{ApplyPlan, Current, Roles, plan};
 use shadow::{PreparedChunk, RecordId};
+use sqlx::PgTransaction;
 
 use super::apply::{Writer, set_synchronous};
 use super::{Merge, MergeOutcome, state};
+use crate::comparison::{self, Proof};
 use crate::error::Error;
 use crate::failpoint;
 use crate::jobs::{self, Tally};
@@ -40,6 +42,9 @@ pub(super) async fn merge_once(
         objects::confirm(&mut tx, mapping.object(), merge.read.mark.read_no).await?;
     }
     settle_dirty(&mut tx, merge, chunk, &plan, locked.has_dirty).await?;
+    if locked.has_dirty && carried.is_some() {
+        outcome.deleted += settle_absent(&mut tx, merge, chunk).await?;
+    }
     outcome.stripped_nuls = chunk.stripped_nuls as u64;
     outcome.seen = unwritten(chunk, &plan);
     if let Some(carried) = carried {
@@ -140,7 +145,7 @@ fn note_old_claims(
 
 /// Clears the marks of records that a fetch settled, and marks those that must be fetched.
 async fn settle_dirty(
-    tx: &mut sqlx::PgTransaction<'_>,
+    tx: &mut PgTransaction<'_>,
     merge: &Merge<'_>,
     chunk: &PreparedChunk,
     plan: &ApplyPlan,
@@ -159,6 +164,35 @@ async fn settle_dirty(
     Ok(())
 }
 
+/// The most stored records that one fetch takes out because it did not get them: the floor of the guard against
+/// mass removals. Beyond it they stay dirty, and the id comparison judges them all together.
+const ABSENT_AT_ONCE: usize = 50;
+
+/// Settles dirty records that a fetch asked for and did not get: they are presumed deleted. Returns how many were
+/// stored.
+async fn settle_absent(
+    tx: &mut PgTransaction<'_>,
+    merge: &Merge<'_>,
+    chunk: &PreparedChunk,
+) -> Result<u64, Error> {
+    let object = merge.mapping.object();
+    let absent = dirty::among(tx, object, &merge.absent(chunk)).await?;
+    if absent.is_empty() {
+        return Ok(0);
+    }
+    let schema = merge.store.tables_schema();
+    let mark = merge.read.mark;
+    let gone = comparison::removable(tx, schema, merge.mapping, &absent, mark).await?;
+    if gone.count() > ABSENT_AT_ONCE {
+        dirty::postpone(tx, object, &absent).await?;
+        return Ok(0);
+    }
+    comparison::take_out(tx, schema, merge.mapping, &gone, Proof::Absent, mark).await?;
+    tombstones::put(tx, object, &absent, mark, true).await?;
+    dirty::clear(tx, object, &absent).await?;
+    Ok(gone.count() as u64)
+}
+
 /// The records whose rows or rejects do not carry this read's number, although it saw them.
 fn unwritten(chunk: &PreparedChunk, plan: &ApplyPlan) -> Vec<RecordId> {
     let places = plan.equal.iter().chain(&plan.older);
@@ -168,7 +202,7 @@ fn unwritten(chunk: &PreparedChunk, plan: &ApplyPlan) -> Vec<RecordId> {
 }
 
 async fn save_progress(
-    tx: &mut sqlx::PgTransaction<'_>,
+    tx: &mut PgTransaction<'_>,
     merge: &Merge<'_>,
     whole: &MergeOutcome,
 ) -> Result<Option<jobs::Requested>, Error> {

@@ -154,7 +154,9 @@ mod tests {
             expected.extend_from_slice(&weight.to_be_bytes());
             expected.extend_from_slice(&sign.to_be_bytes());
             expected.extend_from_slice(&shown.to_be_bytes());
-            digits.iter().for_each(|digit| expected.extend_from_slice(&digit.to_be_bytes()));
+            for digit in digits {
+                expected.extend_from_slice(&digit.to_be_bytes());
+            }
             let mut out = Vec::new();
             numeric(text, &mut out);
             assert_eq!(out, expected, "{text}");

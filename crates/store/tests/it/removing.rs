@@ -106,6 +106,24 @@ async fn a_mass_removal_waits_for_consent(pool: PgPool) {
     assert!(jobs::get(&world.store, job.id).await.unwrap().removals_consent);
 }
 
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_dirty_record_that_a_fetch_does_not_get_is_presumed_deleted(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.merge_products(&[product(1, "A")]).await;
+    world.merge_entries(&[entry(1, 1, "1")]).await;
+    world.merge_products(&[product(2, "A")]).await;
+    // Both are dirty now; the holder is gone, and so is a third that was never stored.
+    world.merge_products(&[product(3, "A")]).await;
+    world.fetch_dirty(&[product(2, "A")]).await;
+    assert_eq!(world.skus().await, [("A".to_owned(), product_id(2).to_string())]);
+    assert_eq!(world.count("select count(*) from shadow_sync.dirty").await, 0);
+    assert_eq!(world.count("select count(*) from shadow_sync.tombstones where presumed").await, 2);
+    assert_eq!(
+        world.count("select count(*) from shadow_sync.rejects where reason = 'missing-product'").await,
+        1
+    );
+}
+
 #[test]
 fn fifty_or_five_percent_go_without_asking() {
     assert_eq!(comparison::allowed_removals(10), 50);
