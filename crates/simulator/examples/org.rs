@@ -1,7 +1,7 @@
 //! Runs a simulated org until its standard input ends, and prints one line of JSON that says how to reach it.
 //!
 //! `cargo run -p simulator --example org -- [--tls] [--auto-approve] [--products N] [--prices N] [--accounts N]
-//! [--bulk-page-cap N] [--data DIR] [--listen ADDRESS] [--ca FILE]`
+//! [--bulk-page-cap N] [--data DIR] [--listen ADDRESS] [--ca-file FILE]`
 #![expect(clippy::print_stdout, reason = "the line of JSON is what this program is for")]
 
 use std::{env, error::Error, fs};
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "--bulk-page-cap" => options.bulk_page_cap = Some(value()?.parse()?),
             "--data" => options.data = Some(value()?.into()),
             "--listen" => options.listen = value()?.parse()?,
-            "--ca" => ca_file = Some(value()?),
+            "--ca-file" => ca_file = Some(value()?),
             other => return Err(format!("{other} is not known").into()),
         }
     }

@@ -72,6 +72,10 @@ pub fn answer(org: &Org, call: &Call) -> Reply {
             org.revoke_grants();
             Ok(overview(org))
         }
+        (["jwt-keys"], &Method::POST) => body(call).and_then(|body| {
+            org.register_jwt_key(body["pem"].as_str().unwrap_or_default())?;
+            Ok(json!({}))
+        }),
         (["settings"], &Method::POST) => return settings(org, call),
         (["requests"], &Method::GET) => Ok(requests(org)),
         _ => return refuse(StatusCode::NOT_FOUND, "there is nothing here"),
