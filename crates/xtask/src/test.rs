@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every check of the project, in the order in which a mistake is cheapest to find.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -26,7 +28,7 @@ pub struct Args {
 type Check = (&'static str, f64, fn(&Workspace, &mut Stage<'_>) -> Result<bool>);
 
 /// The order: first what takes seconds, then what compiles, then what runs.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     ("format", 0.2, format),
     ("pages", 1.5, pages),
     ("build", 9.0, build),
@@ -34,13 +36,16 @@ const CHECKS: [Check; 10] = [
     ("queries", 2.0, queries),
     ("rust tests", 6.0, rust_tests),
     ("store on Debian's PostgreSQL", 2.0, store_on_debian),
+    ("kill runs", 3.0, kill_runs),
     ("doc tests", 1.0, doc_tests),
-    ("window", 3.0, window),
     ("clients", 3.0, clients),
+    ("window", 3.0, window),
 ];
 
-/// Tests that need a place of their own, and so have a stage of their own.
-const OWN_STAGE: [&str; 1] = ["window"];
+/// The tests of the real window: they need a display.
+const WINDOW: &str = "window";
+/// The tests that kill programs: they have a stage of their own.
+const KILL: &str = "kill::";
 
 /// Runs the stages. Exit code 0 when all passed, 1 when one did not.
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -96,20 +101,32 @@ fn rust_tests(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     stage.note(&server.version()?)?;
     let mut words = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
     let names = test_targets(workspace)?;
-    for name in names.iter().filter(|name| !OWN_STAGE.contains(&name.as_str())) {
+    for name in names.iter().filter(|name| *name != WINDOW) {
         words.extend(["--test", name]);
     }
+    words.extend(["--", "--skip", KILL]);
     let keychain = Keychain::new()?;
     let mut command = keychain.around(workspace.cargo(&words));
     stage.command(command.env("DATABASE_URL", server.url("postgres")))
 }
 
+/// The store's tests once more, on the oldest server at hand.
 fn store_on_debian(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     let Some(server) = Throwaway::debian()? else {
         return stage.note("Debian's PostgreSQL is not on this machine: nothing was tested").map(|()| true);
     };
     stage.note(&server.version()?)?;
-    let mut command = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--test", "store"]);
+    let folder = workspace.path("crates/store");
+    let program = test_program(workspace, &folder, "it")?;
+    let mut command = Command::new(program);
+    stage.command(command.current_dir(folder).env("DATABASE_URL", server.url("postgres")))
+}
+
+fn kill_runs(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
+    let server = Throwaway::embedded(workspace)?;
+    let folder = workspace.path("tests");
+    let mut command = Command::new(test_program(workspace, &folder, "it")?);
+    command.arg(KILL).current_dir(folder);
     stage.command(command.env("DATABASE_URL", server.url("postgres")))
 }
 
@@ -131,11 +148,26 @@ fn clients(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
 }
 
 /// The names of the workspace's integration tests.
-fn test_targets(workspace: &Workspace) -> Result<Vec<String>> {
+fn test_targets(workspace: &Workspace) -> Result<BTreeSet<String>> {
     let text = output_of(&mut workspace.cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: Value = serde_json::from_str(&text).context("cargo's metadata cannot be read")?;
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| package["targets"].as_array().into_iter().flatten());
     let tests = targets.filter(|target| target["kind"][0] == "test");
     Ok(tests.filter_map(|target| target["name"].as_str()).map(str::to_owned).collect())
+}
+
+/// The built program of one package's integration test. Asked of a build of the whole workspace, because a build of
+/// one package alone would have other features, and compile everything anew.
+fn test_program(workspace: &Workspace, package: &Path, test: &str) -> Result<PathBuf> {
+    let words = ["test", "--workspace", "--no-run", "--message-format", "json", "--test", test];
+    let answer = output_of(&mut workspace.cargo(&words))?;
+    let found = answer.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let is_it = message["target"]["name"] == test
+            && Path::new(message["manifest_path"].as_str()?).parent() == Some(package)
+            && message["profile"]["test"] == true;
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+    });
+    found.with_context(|| format!("cargo built no test `{test}` of {}", package.display()))
 }
