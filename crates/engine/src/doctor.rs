@@ -48,8 +48,8 @@ pub async fn run(subject: &Subject<'_>, progress: impl FnMut(&CheckView) + Send)
     let client = subject.sign_in.client().map(|client| client.with_purpose(Purpose::Doctor));
     let mut sheet = Sheet::new(client.as_ref().ok().cloned(), progress);
 
-    machine::configuration(&mut sheet, subject.environment).await;
-    machine::keychain(&mut sheet, subject.sign_in).await;
+    machine::configuration(&mut sheet, subject.environment);
+    machine::keychain(&mut sheet, subject.sign_in);
     machine::login_address(&mut sheet, subject.sign_in).await;
     match &client {
         Ok(client) => signed_in(&mut sheet, subject, client).await,

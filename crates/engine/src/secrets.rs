@@ -42,6 +42,17 @@ pub enum KeychainState {
     Unused,
 }
 
+impl KeychainState {
+    /// How the keychain is doing, judged by its last answer.
+    fn after(answer: &Result<Option<SecretString>, Refused>) -> Self {
+        match answer {
+            Ok(_) | Err(Refused::Other(_)) => Self::Ready,
+            Err(Refused::Locked) => Self::Locked,
+            Err(Refused::Absent(reason)) => Self::Absent { reason: reason.clone() },
+        }
+    }
+}
+
 /// Where a secret ended up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
@@ -174,13 +185,14 @@ impl Secrets {
         let (reply, mut answer) = oneshot::channel();
         keychain.send(Request { act, reply }).map_err(|_| Refused::Absent("its thread ended".to_owned()))?;
         let gone = |_| Err(Refused::Absent("its thread ended".to_owned()));
-        match tokio::time::timeout(PROMPT_SUSPECTED, &mut answer).await {
-            Ok(answer) => answer.unwrap_or_else(gone),
-            Err(_) => {
-                self.0.state.send_replace(KeychainState::Waiting);
-                answer.await.unwrap_or_else(gone)
-            }
+        if let Ok(answer) = tokio::time::timeout(PROMPT_SUSPECTED, &mut answer).await {
+            return answer.unwrap_or_else(gone);
         }
+        self.0.state.send_replace(KeychainState::Waiting);
+        let answer = answer.await.unwrap_or_else(gone);
+        // The answer may have come in the very moment in which the wait was noticed.
+        self.0.state.send_replace(KeychainState::after(&answer));
+        answer
     }
 
     fn memory(&self) -> MutexGuard<'_, HashMap<String, SecretString>> {
@@ -227,11 +239,7 @@ impl Worker {
                 memory.remove(key);
             }
         }
-        self.state.send_replace(match &answer {
-            Ok(_) | Err(Refused::Other(_)) => KeychainState::Ready,
-            Err(Refused::Locked) => KeychainState::Locked,
-            Err(Refused::Absent(reason)) => KeychainState::Absent { reason: reason.clone() },
-        });
+        self.state.send_replace(KeychainState::after(&answer));
         // A dropped receiver has given up; the state above tells that the keychain answers again.
         let _ = request.reply.send(answer);
     }

@@ -114,6 +114,13 @@ impl<'a> Call<'a> {
     }
 }
 
+impl Call<'_> {
+    /// Whether it costs a call of the org's daily limit: identity resources and the list of versions do not.
+    fn costs(&self) -> bool {
+        self.signed && self.path.starts_with("/services/data/")
+    }
+}
+
 /// A good answer whose body has not been read yet.
 #[derive(Debug)]
 pub struct Answer {
@@ -196,7 +203,7 @@ impl Client {
         self.shared.usage.subscribe()
     }
 
-    /// Calls made under a purpose since this client and its clones exist.
+    /// Calls of the org's daily limit made under a purpose since this client and its clones exist.
     pub fn calls(&self, purpose: Purpose) -> u64 {
         self.shared.calls.get(&purpose).map_or(0, |count| count.load(Ordering::Relaxed))
     }
@@ -273,7 +280,7 @@ impl Client {
                 .body(serde_json::to_vec(body).unwrap_or_default());
         }
         let outcome = request.send().await;
-        self.record(call.operation, outcome.as_ref().ok());
+        self.record(call, outcome.as_ref().ok());
         let response = outcome.map_err(|source| transport(call.operation, source))?;
         if response.status().is_success() {
             let at = answered_at(response.headers());
@@ -282,8 +289,8 @@ impl Client {
         Err(read_failure(call.operation, response).await)
     }
 
-    fn record(&self, operation: &'static str, response: Option<&Response>) {
-        if let Some(count) = self.shared.calls.get(&self.purpose) {
+    fn record(&self, call: &Call<'_>, response: Option<&Response>) {
+        if let Some(count) = self.shared.calls.get(&self.purpose).filter(|_| call.costs()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let usage = response
@@ -295,7 +302,7 @@ impl Client {
         let Some(observer) = &self.shared.observer else { return };
         observer(&CallMade {
             purpose: self.purpose,
-            operation,
+            operation: call.operation,
             status: response.map(|response| response.status().as_u16()),
             at: response.and_then(|response| date_header(response.headers())),
             usage,

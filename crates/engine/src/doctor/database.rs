@@ -78,8 +78,8 @@ async fn binding(sheet: &mut Sheet<'_>, subject: &Subject<'_>, store: &Store) {
             let bound = bound.map(|(bound, _)| bound);
             let binding =
                 bound.as_ref().map(|bound| Binding { org_id: bound.org_id, user_id: bound.user_id });
-            let for_demos =
-                is_embedded(subject.environment) || crate::database::is_for_demos(store).await.unwrap_or(false);
+            let for_demos = is_embedded(subject.environment)
+                || crate::database::is_for_demos(store).await.unwrap_or(false);
             match org::check_load(subject.environment, for_demos, binding.as_ref(), &facts.identity) {
                 Ok(()) if bound.is_none() => {
                     Outcome::green("It is bound to no org yet; the first load binds it.")

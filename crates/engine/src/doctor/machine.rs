@@ -18,7 +18,7 @@ const CLOCK_NOTABLE: TimeDelta = TimeDelta::seconds(30);
 const CLOCK_FATAL: TimeDelta = TimeDelta::seconds(150);
 
 /// What reading the configuration found.
-pub(super) async fn configuration(sheet: &mut Sheet<'_>, environment: &Environment) {
+pub(super) fn configuration(sheet: &mut Sheet<'_>, environment: &Environment) {
     if environment.findings.is_empty() {
         sheet.note(
             "configuration",
@@ -38,7 +38,7 @@ pub(super) async fn configuration(sheet: &mut Sheet<'_>, environment: &Environme
 }
 
 /// Whether the sign-in outlives this run.
-pub(super) async fn keychain(sheet: &mut Sheet<'_>, sign_in: &SignIn) {
+pub(super) fn keychain(sheet: &mut Sheet<'_>, sign_in: &SignIn) {
     let title = "The keychain keeps the sign-in";
     let outcome = match sign_in.keychain() {
         _ if sign_in.flow() != SignInFlow::Browser => {

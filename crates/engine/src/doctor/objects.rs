@@ -20,7 +20,7 @@ use super::sheet::{OBJECTS, Outcome, Sheet};
 use crate::problem::Problem;
 
 /// How long the one-row query job may take before the check gives up on it.
-const JOB_PATIENCE: Duration = Duration::from_secs(60);
+const JOB_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What describe shows, by object; an object that cannot be seen is absent.
 pub(super) type Described = BTreeMap<ObjectName, ObjectInfo>;

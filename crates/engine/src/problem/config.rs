@@ -39,7 +39,7 @@ impl From<&config::Error> for Problem {
 impl From<&Unmappable> for Problem {
     fn from(error: &Unmappable) -> Self {
         let mut problem = Self::new(
-            "SS-2002",
+            "SS-2011",
             format!("{} cannot be loaded as it is mapped", error.object),
             "The org lacks something without which no row can be stored, or the sync user may not see it.",
         )

@@ -71,6 +71,11 @@ pub struct Problem {
     pub details: String,
 }
 
+/// The number for a query job that Salesforce failed.
+pub const QUERY_JOB_FAILED: &str = "SS-2104";
+/// The number for a query job whose results Salesforce no longer keeps.
+pub const QUERY_JOB_GONE: &str = "SS-2107";
+
 /// What a use case answers: the value, or the problem in the way.
 pub type Answer<T> = Result<T, Box<Problem>>;
 

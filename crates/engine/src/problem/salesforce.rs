@@ -138,7 +138,7 @@ impl From<&Error> for Problem {
             .step("Start the load again; it creates a new query job.")
             .act(MendAct::ResumeJob),
             Error::JobFailed { job, message } => Self::new(
-                "SS-2104",
+                super::QUERY_JOB_FAILED,
                 "The query job failed in Salesforce",
                 if message.is_empty() { "Salesforce gave no reason.".to_owned() } else { format!("Salesforce says: {message}") },
             )
@@ -163,7 +163,7 @@ impl From<&Error> for Problem {
             .act(MendAct::ResumeJob)
             .details(job.clone()),
             Error::JobGone { job } => Self::new(
-                "SS-2107",
+                super::QUERY_JOB_GONE,
                 "The query job is gone from Salesforce",
                 "Jobs and results are kept for seven days, and can be deleted before.",
             )

@@ -131,7 +131,7 @@ impl From<&store::Error> for Problem {
             .act(MendAct::SignIn)
             .details(format!("bound to {bound}, signed in as {found}")),
             E::UnknownObject(object) => Self::new(
-                "SS-2001",
+                "SS-2010",
                 format!("{object} is not mapped"),
                 "No table is known for this object.",
             )

@@ -1,5 +1,6 @@
-//! Sessions and sign-ins against a simulated org.
+//! Sessions, sign-ins and the preflight against a simulated org.
 
+mod doctor;
 mod flow;
 mod renewal;
 mod world;

@@ -192,8 +192,10 @@ mod tests {
 
     use super::*;
 
+    type Fields = Vec<Option<String>>;
+
     /// Reads `body` in pieces of `piece` bytes.
-    fn read(body: &[u8], piece: usize) -> Result<(Vec<Vec<Option<String>>>, CsvReader), Error> {
+    fn read(body: &[u8], piece: usize) -> Result<(Vec<Fields>, CsvReader), Error> {
         let mut reader = CsvReader::new();
         let mut ready = VecDeque::new();
         for piece in body.chunks(piece.max(1)) {

@@ -82,7 +82,7 @@ impl Default for PollSchedule {
             first: Duration::from_secs(1),
             factor: 1.6,
             cap: Duration::from_secs(30),
-            patience: Duration::from_secs(2 * 60 * 60),
+            patience: Duration::from_hours(2),
         }
     }
 }

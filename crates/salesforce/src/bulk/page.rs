@@ -141,13 +141,12 @@ impl ResultPage {
             if self.ended {
                 return Ok(None);
             }
-            match self.next_bytes().await? {
-                Some(bytes) => self.reader.read(&bytes, &mut self.ready)?,
-                None => {
-                    self.reader.finish(&mut self.ready)?;
-                    self.ended = true;
-                    self.check_count()?;
-                }
+            if let Some(bytes) = self.next_bytes().await? {
+                self.reader.read(&bytes, &mut self.ready)?;
+            } else {
+                self.reader.finish(&mut self.ready)?;
+                self.ended = true;
+                self.check_count()?;
             }
         }
     }
