@@ -551,12 +551,10 @@ pub async fn finish(
     .execute(&mut *tx)
     .await?;
     if state == JobState::Done {
-        // What helped to resume is of no use any more; the job itself stays for its numbers.
+        // What helped to resume is of no use any more; the job itself stays for its numbers, and removals that wait
+        // for a person's consent stay until it is given.
         sqlx::query!("delete from shadow_sync.job_seen where job_id = $1", id.0).execute(&mut *tx).await?;
         sqlx::query!("delete from shadow_sync.job_fetch where job_id = $1", id.0).execute(&mut *tx).await?;
-        sqlx::query!("delete from shadow_sync.job_removals where job_id = $1", id.0)
-            .execute(&mut *tx)
-            .await?;
     }
     Ok(tx.commit().await?)
 }

@@ -155,12 +155,13 @@ pub async fn holder(store: &Store, name: &str) -> Result<Option<String>, Error> 
     Ok(holder)
 }
 
-/// Holds the lease still until the transaction ends, so that whatever it writes was written by the holder.
+/// Holds the lease still until the transaction ends, so that whatever it writes was written by the holder. The
+/// holder may prolong it meanwhile; a successor, who changes the token, waits.
 pub(crate) async fn check(tx: &mut PgTransaction<'_>, key: &LeaseKey) -> Result<(), Error> {
     let held = sqlx::query!(
         r#"select 1 as "one!" from shadow_sync.leases
             where name = $1 and token = $2 and expires_at >= clock_timestamp()
-              for share"#,
+              for key share"#,
         key.name,
         key.token,
     )

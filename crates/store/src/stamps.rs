@@ -57,6 +57,18 @@ pub async fn compare_chunk(
         .await?;
     }
     let equal = (ids.len() - differing.len()) as u64;
+    if equal > 0 {
+        // An earlier request with other content for the same stamp is not later than these rows any more.
+        sqlx::query!(
+            "update shadow_sync.objects as o set confirmed_read_no = j.read_no
+               from shadow_sync.jobs j
+              where o.object = $1 and j.id = $2 and o.confirmed_read_no < j.read_no",
+            mapping.object().as_str(),
+            progress.job.0,
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
     let tally = Tally { equal: i64::try_from(equal).unwrap_or(i64::MAX), ..Tally::default() };
     let requested = jobs::merged(&mut tx, progress, tally, &ids).await?;
     tx.commit().await?;

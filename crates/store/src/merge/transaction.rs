@@ -152,6 +152,10 @@ async fn settle_dirty(
     has_dirty: bool,
 ) -> Result<(), Error> {
     let object = merge.mapping.object();
+    if has_dirty && !plan.deleted.is_empty() {
+        let deleted: Vec<RecordId> = plan.deleted.iter().map(|place| chunk.records[*place].id).collect();
+        dirty::clear(tx, object, &deleted).await?;
+    }
     if has_dirty && matches!(merge.read.kind, ReadKind::Fetch { .. }) {
         let waits = |id: &RecordId| plan.dirty.binary_search_by_key(id, |(id, _)| *id).is_ok();
         let settled: Vec<RecordId> =

@@ -17,7 +17,7 @@ async fn an_empty_database_is_migrated_once(pool: PgPool) {
     let store = Store::on_pool(pool).await.unwrap();
     assert!(matches!(store.schema_state().await.unwrap(), SchemaState::Behind { .. }));
     assert!(matches!(store.require_current_schema().await, Err(Error::SchemaBehind { .. })));
-    assert_eq!(store.migrate().await.unwrap().len(), 2);
+    assert_eq!(store.migrate().await.unwrap().len(), store::MIGRATOR.iter().count());
     assert_eq!(store.schema_state().await.unwrap(), SchemaState::Current);
     assert_eq!(store.migrate().await.unwrap(), Vec::<String>::new());
 }
@@ -131,6 +131,24 @@ async fn a_lease_whose_backend_is_gone_is_free_at_once(pool: PgPool) {
     let next = leases::acquire(&store, "load", "two").await.unwrap();
     assert!(next.is_some());
     assert!(leases::renew(&store, &mut lease).await.is_err());
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_writer_keeps_successors_out_but_not_its_own_renewal(pool: PgPool) {
+    let store = Store::on_pool(pool.clone()).await.unwrap();
+    let mut lease = leases::acquire(&store, "load", "one").await.unwrap().unwrap();
+    // What a merge does first.
+    let mut writing = pool.begin().await.unwrap();
+    sqlx::query("select 1 from shadow_sync.leases where name = 'load' for key share")
+        .execute(&mut *writing)
+        .await
+        .unwrap();
+    leases::renew(&store, &mut lease).await.unwrap();
+    let mut successor = pool.begin().await.unwrap();
+    sqlx::query("set local lock_timeout = '50ms'").execute(&mut *successor).await.unwrap();
+    let taken =
+        sqlx::query("update shadow_sync.leases set token = gen_random_uuid()").execute(&mut *successor).await;
+    assert_eq!(taken.unwrap_err().as_database_error().unwrap().code().unwrap(), "55P03");
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
