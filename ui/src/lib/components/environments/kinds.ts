@@ -2,7 +2,7 @@ import FlaskConical from '@lucide/svelte/icons/flask-conical';
 import Hammer from '@lucide/svelte/icons/hammer';
 import Layers from '@lucide/svelte/icons/layers';
 import ShieldAlert from '@lucide/svelte/icons/shield-alert';
-import type { EnvironmentKind, EnvironmentView } from '$lib/api/shapes';
+import type { EnvironmentKind, EnvironmentView, OrgView } from '$lib/api/shapes';
 
 /** Icon, name and purpose of each kind of environment; the colour is the token `--env-<kind>`. */
 export const kinds = {
@@ -25,4 +25,11 @@ export function shortHost(loginUrl: string): string {
 export function describeEnvironment(environment: EnvironmentView): string {
   const where = environment.isSimulated ? SIMULATED : shortHost(environment.loginUrl);
   return `${kinds[environment.kind].name} · ${where}`;
+}
+
+/** What the org says of itself: `Halden Telecom · Enterprise Edition · sandbox`. */
+export function describeOrg(org: OrgView): string {
+  const says = [org.orgName, org.edition, org.isSandbox ? 'sandbox' : undefined];
+  if (org.isSimulated && org.orgName.toLowerCase() !== SIMULATED) says.push(SIMULATED);
+  return says.filter(Boolean).join(' · ');
 }
