@@ -19,7 +19,7 @@ use shadow::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::jobs::{self, BulkJob, Job, NewJob, PageEnd, PageProgress};
-use store::leases::{self, Lease};
+use store::leases::{self, LeaseKey};
 use store::merge::merge_prepared;
 use store::reads::{self, Read, ReadKind};
 use store::{Store, StoreOptions, objects, stamps};
@@ -35,7 +35,8 @@ async fn main() {
     let url = std::env::var("DATABASE_URL").unwrap();
     let bench = Bench::start(&url).await;
     let chunks = rows.div_ceil(CHUNK);
-    bench.load_products().await;
+    let products = time(bench.load_products()).await;
+    report("products", PRODUCTS, products);
 
     let generating = time(async {
         for number in 0..chunks {
@@ -86,7 +87,7 @@ fn peak_memory() -> f64 {
 
 struct Bench {
     store: Store,
-    lease: Lease,
+    lease: LeaseKey,
     product: ResolvedMapping,
     entry: ResolvedMapping,
 }
@@ -113,7 +114,15 @@ impl Bench {
         store.migrate().await.unwrap();
         let all = Mapping::built_in();
         objects::register(&store, &all).await.unwrap();
-        let lease = leases::acquire(&store, "load", "load_entries").await.unwrap().unwrap();
+        let mut held = leases::acquire(&store, "load", "load_entries").await.unwrap().unwrap();
+        let lease = held.key().clone();
+        let keeper = store.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(leases::RENEW_EVERY).await;
+                leases::renew(&keeper, &mut held).await.unwrap();
+            }
+        });
         let org = OrgFacts { currency: Some("EUR".to_owned()), multi_currency: false };
         let product = info(ObjectName::product(), &[("ProductCode", FieldType::Text)]);
         let entry = info(
@@ -189,7 +198,7 @@ impl Bench {
             let kind = ReadKind::Fetch { ids: Vec::new(), job: None };
             let read = Read { mark, end: read_end(), kind };
             let prepared = prepare(&self.product, &chunk).unwrap();
-            merge_prepared(&self.store, self.lease.key(), &self.product, prepared, &read).await.unwrap();
+            merge_prepared(&self.store, &self.lease, &self.product, prepared, &read).await.unwrap();
         }
     }
 
@@ -205,13 +214,13 @@ impl Bench {
             stamps_only,
             mark: reads::begin(&self.store).await.unwrap(),
         };
-        jobs::set_bulk(&self.store, self.lease.key(), job.id, &bulk).await.unwrap();
+        jobs::set_bulk(&self.store, &self.lease, job.id, &bulk).await.unwrap();
         jobs::get(&self.store, job.id).await.unwrap()
     }
 
     async fn done(&self, job: &Job) {
         let state = jobs::JobState::Done;
-        jobs::finish(&self.store, self.lease.key(), job.id, state, None).await.unwrap();
+        jobs::finish(&self.store, &self.lease, job.id, state, None).await.unwrap();
     }
 
     /// As a backfill does it: chunks are prepared beside the merge of the one before.
@@ -231,7 +240,7 @@ impl Bench {
                     while let Some(prepared) = receive.recv().await {
                         let kind = ReadKind::Page(progress(&job, number, chunks));
                         let read = Read { mark, end: read_end(), kind };
-                        merge_prepared(&self.store, self.lease.key(), &self.entry, prepared, &read)
+                        merge_prepared(&self.store, &self.lease, &self.entry, prepared, &read)
                             .await
                             .unwrap();
                         number += 1;
@@ -255,7 +264,7 @@ impl Bench {
             }
             let progress = progress(&job, number, chunks);
             let outcome =
-                stamps::compare_chunk(&self.store, self.lease.key(), &self.entry, &chunk, &progress)
+                stamps::compare_chunk(&self.store, &self.lease, &self.entry, &chunk, &progress)
                     .await
                     .unwrap();
             assert_eq!(outcome.differing, 0);
