@@ -63,7 +63,8 @@ impl World {
     /// Waits until jobs stand still, woken by notices.
     pub async fn until_ended(&self, ids: &[String]) -> Vec<JobView> {
         self.until(|jobs| {
-            let ours: Vec<JobView> = jobs.iter().filter(|job| ids.contains(&job.id)).cloned().collect();
+            let find = |id: &String| jobs.iter().find(|job| job.id == *id).cloned();
+            let ours: Vec<JobView> = ids.iter().filter_map(find).collect();
             (ours.len() == ids.len() && ours.iter().all(|job| stands_still(job.state))).then_some(ours)
         })
         .await

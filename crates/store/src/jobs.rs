@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use shadow::{JobId, ObjectName, ReadMark};
 use sqlx::PgTransaction;
 
+use crate::audit::{self, Act};
 use crate::error::{Error, corrupt};
 use crate::leases::{self, LeaseKey};
 use crate::session::Store;

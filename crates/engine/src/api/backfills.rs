@@ -325,7 +325,7 @@ pub(crate) async fn job_views(open: &OpenEnvironment, store: &Store) -> Answer<V
         } else {
             Vec::new()
         };
-        views.push(job_view(&job, &pages, live.as_deref(), holder));
+        views.push(job_view(&job, &pages, live.as_deref(), holder, open.loads.is_ours(job.id)));
     }
     Ok(views)
 }

@@ -102,6 +102,8 @@ pub struct Loads(Mutex<Desk>);
 struct Desk {
     queue: VecDeque<Turn>,
     live: HashMap<JobId, Arc<Live>>,
+    /// The job whose turn it is, from leaving the queue until it has ended.
+    current: Option<JobId>,
     is_driven: bool,
     is_closed: bool,
 }
@@ -127,6 +129,7 @@ impl Loads {
         let mut desk = self.desk();
         let next = if desk.is_closed { None } else { desk.queue.pop_front() };
         desk.is_driven = next.is_some();
+        desk.current = next.map(|turn| turn.id);
         next
     }
 
@@ -144,7 +147,15 @@ impl Loads {
     }
 
     pub(crate) fn ended(&self, id: JobId) {
-        self.desk().live.remove(&id);
+        let mut desk = self.desk();
+        desk.live.remove(&id);
+        desk.current = None;
+    }
+
+    /// Whether this process will run the job, or does.
+    pub(crate) fn is_ours(&self, id: JobId) -> bool {
+        let desk = self.desk();
+        desk.current == Some(id) || desk.queue.iter().any(|turn| turn.id == id)
     }
 
     /// The job, if it runs here.

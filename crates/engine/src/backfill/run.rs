@@ -17,7 +17,7 @@ use crate::api::backfills::JobStage as ShownStage;
 use crate::environment::OpenEnvironment;
 use crate::notice::View;
 use crate::org::{Binding, check_load};
-use crate::problem::{Answer, MendAct, Problem};
+use crate::problem::{self, Answer, MendAct, Problem};
 
 /// How often a Bulk job that Salesforce fails is created anew before a person is asked.
 const BULK_TRIES: u32 = 3;
@@ -59,6 +59,7 @@ pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
         if let Err(problem) = take_turn(&environment, turn).await {
             tracing::warn!(job.id = turn.id.0, problem.code = problem.code, "{}", problem.title);
         }
+        environment.loads.ended(turn.id);
         environment.notices.publish(&[View::Jobs, View::Status, View::Counts, View::Rejects, View::Audit]);
     }
 }
@@ -84,7 +85,6 @@ async fn take_turn(environment: &Arc<OpenEnvironment>, turn: Turn) -> Answer<()>
     let lease = keeper.key().clone();
     let outcome = run(environment, &store, &lease, &live, &job, turn.whole).await;
     let ended = end(environment, &store, &lease, &job, &live, outcome).await;
-    environment.loads.ended(turn.id);
     keeper.give_back(&store).await;
     ended
 }
@@ -226,8 +226,8 @@ impl Run {
     }
 
     /// Results that are gone, and Bulk jobs that Salesforce failed, are asked for again; a resumed one always once.
-    fn may_begin_anew(&self, problem: &Problem, tries: u32, is_new: bool) -> bool {
-        let is_bulk = problem.code == view::CODE_BULK_FAILED || problem.code == view::CODE_BULK_GONE;
+    fn may_begin_anew(&self, found: &Problem, tries: u32, is_new: bool) -> bool {
+        let is_bulk = found.code == problem::QUERY_JOB_FAILED || found.code == problem::QUERY_JOB_GONE;
         is_bulk && (tries < BULK_TRIES || !is_new)
     }
 
@@ -390,14 +390,19 @@ async fn mapping_of(environment: &OpenEnvironment, client: &Client, job: &Job) -
     let mapping = all.iter().find(|mapping| mapping.object == job.object).ok_or_else(|| {
         Box::new(
             Problem::new(
-                "SS-2001",
+                "SS-2010",
                 format!("{} is not mapped", job.object),
                 "No table is known for this object, so there is nothing to load it into.",
             )
             .act(MendAct::OpenSettings),
         )
     })?;
-    let info = client.with_purpose(Purpose::Describe).describe(&job.object).await?;
+    let info = client.with_purpose(Purpose::Describe).describe(&job.object).await.map_err(|error| {
+        // What refuses a describe is about the object; its name belongs to the first line that a person reads.
+        let mut problem = Problem::from(&error);
+        problem.title = format!("{}: {}", job.object, problem.title);
+        Box::new(problem)
+    })?;
     let facts = environment.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
     let org = match &facts.currency {
         CurrencyAnswer::Single(code) => OrgFacts { currency: Some(code.clone()), multi_currency: false },

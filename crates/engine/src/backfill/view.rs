@@ -9,17 +9,19 @@ use crate::api::backfills::{JobStage, JobState, JobView, PageState, PageView, Ro
 use crate::memory;
 use crate::problem::Problem;
 
-/// The catalogue's number for a Bulk job that Salesforce failed.
-pub(super) const CODE_BULK_FAILED: &str = "SS-2201";
-/// The catalogue's number for results that Salesforce no longer keeps.
-pub(super) const CODE_BULK_GONE: &str = "SS-2202";
-
 /// Puts a job together for the screen.
 ///
 /// - `holder`: who holds the lease of its object; a running job without one was interrupted.
-pub(crate) fn job_view(job: &Job, pages: &[JobPage], live: Option<&Live>, holder: Option<String>) -> JobView {
+/// - `is_ours`: whether this process will run it, so that it waits only for its turn.
+pub(crate) fn job_view(
+    job: &Job,
+    pages: &[JobPage],
+    live: Option<&Live>,
+    holder: Option<String>,
+    is_ours: bool,
+) -> JobView {
     let snapshot = live.map(|live| live.progress.snapshot(Instant::now()));
-    let state = state(job, holder.is_some() || live.is_some());
+    let state = state(job, holder.is_some() || live.is_some(), is_ours);
     let problem = job.problem.clone().and_then(|problem| serde_json::from_value::<Problem>(problem).ok());
     JobView {
         id: job.id.to_string(),
@@ -53,9 +55,10 @@ pub(crate) fn job_view(job: &Job, pages: &[JobPage], live: Option<&Live>, holder
     }
 }
 
-fn state(job: &Job, is_held: bool) -> JobState {
+fn state(job: &Job, is_held: bool, is_ours: bool) -> JobState {
     match (job.state, job.requested) {
         (jobs::JobState::Pending, _) => JobState::Pending,
+        (jobs::JobState::Running, _) if !is_held && is_ours => JobState::Pending,
         (jobs::JobState::Running, _) if !is_held => JobState::Interrupted,
         (jobs::JobState::Running, jobs::Requested::Pause) => JobState::Pausing,
         (jobs::JobState::Running, jobs::Requested::Cancel) => JobState::Cancelling,
