@@ -240,9 +240,7 @@ impl Bench {
                     while let Some(prepared) = receive.recv().await {
                         let kind = ReadKind::Page(progress(&job, number, chunks));
                         let read = Read { mark, end: read_end(), kind };
-                        merge_prepared(&self.store, &self.lease, &self.entry, prepared, &read)
-                            .await
-                            .unwrap();
+                        merge_prepared(&self.store, &self.lease, &self.entry, prepared, &read).await.unwrap();
                         number += 1;
                     }
                 });
@@ -263,10 +261,9 @@ impl Bench {
                 chunk.end_row().unwrap();
             }
             let progress = progress(&job, number, chunks);
-            let outcome =
-                stamps::compare_chunk(&self.store, &self.lease, &self.entry, &chunk, &progress)
-                    .await
-                    .unwrap();
+            let outcome = stamps::compare_chunk(&self.store, &self.lease, &self.entry, &chunk, &progress)
+                .await
+                .unwrap();
             assert_eq!(outcome.differing, 0);
         }
         self.done(&job).await;

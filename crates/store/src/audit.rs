@@ -1,6 +1,7 @@
 //! The audit log: who did what, when, with what result.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
 
 use crate::error::Error;
 use crate::session::Store;
@@ -45,6 +46,11 @@ pub struct AuditEntry {
 
 /// Records an act.
 pub async fn record(store: &Store, act: Act<'_>) -> Result<(), Error> {
+    write(store.pool(), act).await
+}
+
+/// Records an act in the caller's transaction.
+pub(crate) async fn write(executor: impl PgExecutor<'_>, act: Act<'_>) -> Result<(), Error> {
     sqlx::query!(
         "insert into shadow_sync.audit (who, host, act, sentence, result, took_ms)
          values ($1, $2, $3, $4, $5, $6)",
@@ -55,7 +61,7 @@ pub async fn record(store: &Store, act: Act<'_>) -> Result<(), Error> {
         act.result,
         act.took_ms,
     )
-    .execute(store.pool())
+    .execute(executor)
     .await?;
     Ok(())
 }

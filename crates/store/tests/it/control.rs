@@ -252,3 +252,61 @@ async fn settings_are_kept_by_name(pool: PgPool) {
     settings::set(&store, "n", &2).await.unwrap();
     assert_eq!(settings::get::<u32>(&store, "n").await.unwrap(), Some(2));
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_role_without_rights_is_told_apart(pool: PgPool) {
+    let options = (*pool.connect_options()).clone();
+    let role = format!("no_rights_{}", options.get_database().unwrap());
+    sqlx::query(sqlx::AssertSqlSafe(format!("create role \"{role}\""))).execute(&pool).await.unwrap();
+    let store = Store::connect_with(options.options([("role", role.as_str())]), StoreOptions::default())
+        .await
+        .unwrap();
+    let refused = settings::get::<u32>(&store, "n").await;
+    assert!(matches!(refused, Err(Error::PermissionDenied(_))), "{refused:?}");
+    store.close().await;
+    sqlx::query(sqlx::AssertSqlSafe(format!("drop role \"{role}\""))).execute(&pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_merge_whose_connection_is_cut_can_be_repeated(pool: PgPool) {
+    let world = World::start(pool.clone()).await;
+    // Somebody holds the table's lock, so that the merge waits in the middle of its transaction.
+    let mut blocker = pool.begin().await.unwrap();
+    sqlx::query("select from shadow_sync.objects where object = 'Product2' for update")
+        .execute(&mut *blocker)
+        .await
+        .unwrap();
+    let chunk = world.products(&[product(1, "A")]);
+    let mark = world.begin().await;
+    let cut = async {
+        let blocked = "select pg_terminate_backend(pid) from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query(blocked).fetch_all(&pool).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (merged, ()) = tokio::join!(world.merge_at(&world.product, &chunk, mark), cut);
+    let error = merged.unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    assert_eq!(error.disposition(), store::Disposition::Retry);
+    blocker.rollback().await.unwrap();
+    assert_eq!(world.merge_at(&world.product, &chunk, mark).await.unwrap().inserted, 1);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_job_ends_together_with_its_audit_entry(pool: PgPool) {
+    let world = World::start(pool).await;
+    let job = world.job(&world.product, false).await;
+    let act = Act {
+        who: "me",
+        host: "daemon",
+        act: "backfill.end",
+        sentence: "done",
+        result: "done",
+        took_ms: None,
+    };
+    let key = world.lease.key();
+    jobs::finish_with(&world.store, key, job.id, JobState::Done, None, Some(act)).await.unwrap();
+    assert_eq!(jobs::get(&world.store, job.id).await.unwrap().state, JobState::Done);
+    assert_eq!(audit::list(&world.store, None, 10).await.unwrap().len(), 1);
+}
