@@ -43,6 +43,6 @@ pub use ids::{RecordId, SIMULATED_ORG_PREFIX};
 pub use jwt_keys::JwtKeys;
 pub use oauth::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 pub use options::Options;
-pub use org::{Org, Request};
+pub use org::{Oddity, Org, Request, Why};
 pub use simulator::Simulator;
 pub use soap::DEMO_PASSWORD;

@@ -80,7 +80,7 @@ impl Default for Options {
             multi_currency: true,
             long_text: false,
             nul_text: false,
-            org_name: "Simulated org".to_owned(),
+            org_name: "Demo Telecom".to_owned(),
             edition: "Enterprise Edition".to_owned(),
             is_sandbox: false,
             newest_version: 67,

@@ -81,6 +81,12 @@ impl Snapshot {
         (self.tables[parent].fate(parent_row) != crate::table::Fate::Gone).then_some(parent_row)
     }
 
+    /// Reports whether a record is in use.
+    pub fn is_live(&self, object: usize, id: &crate::ids::RecordId) -> bool {
+        let table = &self.tables[object];
+        table.find(id).is_some_and(|row| table.fate(row) == crate::table::Fate::Live)
+    }
+
     /// An entry that uses the standard price shows the standard price book's price, without being stamped for it.
     fn price(&self, object: usize, row: u64, field: usize, flag: usize) -> Value<'_> {
         let table = &self.tables[object];

@@ -13,7 +13,7 @@ use serde_json::json;
 use url::Url;
 
 use crate::{
-    http::{Call, Reply, html, json_reply},
+    http::{Call, Reply, bytes_reply, html, json_reply},
     oauth,
     org::Org,
 };
@@ -21,6 +21,11 @@ use crate::{
 /// The largest body that a script may send.
 const BODY: usize = 4 * 1024 * 1024;
 const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+/// The page loads only what is its own, and sends nothing elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
 
 /// The control page of one org.
 pub struct Control {
@@ -62,6 +67,8 @@ pub async fn respond(control: Arc<Control>, request: Request<Incoming>) -> Optio
     let headers = reply.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     Some(reply)
 }
@@ -76,8 +83,16 @@ fn answer(control: &Control, call: &Call) -> Reply {
     if foreign {
         return refuse(StatusCode::FORBIDDEN, "requests from other pages are not answered");
     }
-    if call.segments.is_empty() && call.method == Method::GET {
-        return html(StatusCode::OK, PAGE.to_owned());
+    let file: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+    match (&call.method, file.as_slice()) {
+        (&Method::GET, []) => return html(StatusCode::OK, PAGE.to_owned()),
+        (&Method::GET, ["page.css"]) => {
+            return bytes_reply(StatusCode::OK, "text/css; charset=UTF-8", STYLE.into());
+        }
+        (&Method::GET, ["page.js"]) => {
+            return bytes_reply(StatusCode::OK, "text/javascript; charset=UTF-8", SCRIPT.into());
+        }
+        _ => {}
     }
     if call.segments.first().map(String::as_str) != Some("api") {
         return refuse(StatusCode::NOT_FOUND, "there is nothing here");

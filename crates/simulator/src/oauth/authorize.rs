@@ -167,7 +167,7 @@ fn consent_page(org: &Org, pending: &Pending, user: RecordId) -> Reply {
          <input type=\"hidden\" name=\"ticket\" value=\"{ticket}\">\
          <button id=\"approve\" name=\"decision\" value=\"approve\" type=\"submit\">Approve</button> \
          <button id=\"deny\" name=\"decision\" value=\"deny\" type=\"submit\">Deny</button></form>\
-         <p class=\"note\">Nothing here is real: the records are made up, and no Salesforce org is involved.</p>",
+         <p class=\"note\">Nothing here is real: no Salesforce org is involved.</p>",
         app = escape_html(&pending.app),
         name = escape_html(&org.record.name),
         id = org.record.id,

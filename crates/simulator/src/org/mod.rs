@@ -1,6 +1,7 @@
 //! The org itself: what it holds, who may see it, and what happened to it. Tests and the control page change it here.
 
 mod journal;
+mod oddities;
 mod permissions;
 mod records;
 mod usage;
@@ -10,8 +11,11 @@ use std::sync::{Arc, Mutex, RwLock, atomic::AtomicBool};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-pub use self::usage::{Request, Usage};
 use self::{journal::Journal, permissions::Permissions};
+pub use self::{
+    oddities::{Oddity, Why},
+    usage::{Request, Usage},
+};
 use crate::{
     Options,
     bulk::Jobs,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use rust_decimal::Decimal;
 
-use super::check::{Aggregate, AggregateFunction};
+use super::plan::{Aggregate, AggregateFunction};
 use crate::value::{Owned, Value, folded};
 
 /// Groups under construction, in the order in which they were first met.

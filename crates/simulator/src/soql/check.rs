@@ -1,163 +1,15 @@
 //! Looks whether the org has what a query names, and whether its parts go together.
 
-use std::collections::HashSet;
-
 use super::{
     Refusal,
     date_function::DateFunction,
-    filter::{Filter, Wanted, WantedSet},
-    tree::{Condition, Item, Literal, LiteralValue, Name, Operand, Operator, Query},
+    plan::{
+        Access, Aggregate, AggregateFunction, Column, ColumnSource, GroupSource, Groups, Ordering, Output,
+        Plan, Source,
+    },
+    tree::{Item, Name, Operand, Query},
 };
-use crate::{
-    ids::RecordId,
-    schema::{Field, Kind, Schema},
-};
-
-/// What one user may not see.
-#[derive(Clone, Default, Debug)]
-pub struct Access {
-    /// Objects that look as if they did not exist.
-    pub hidden_objects: HashSet<usize>,
-    /// Fields that look as if they did not exist: (object, field).
-    pub hidden_fields: HashSet<(usize, usize)>,
-}
-
-/// A query that fits the org.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The object.
-    pub object: usize,
-    /// What comes out.
-    pub output: Output,
-    /// Which records.
-    pub filter: Option<Filter<Source>>,
-    /// In which order; empty is the order of ids.
-    pub order: Vec<Ordering<Source>>,
-    /// At most so many.
-    pub limit: Option<u64>,
-    /// Without the first so many.
-    pub offset: u64,
-    /// Reports whether the query says `GROUP BY`, `OFFSET` or anything else that the Bulk API refuses, and which.
-    pub not_in_bulk: Option<&'static str>,
-}
-
-/// What comes out of a query.
-#[derive(Clone, Debug)]
-pub enum Output {
-    /// Their number.
-    Count,
-    /// The records, with these columns.
-    Rows(Vec<Column>),
-    /// Groups of records.
-    Groups(Box<Groups>),
-}
-
-/// How records are grouped, and what is shown of each group.
-#[derive(Clone, Debug)]
-pub struct Groups {
-    /// What records of a group have in common. Without any, all records are one group.
-    pub keys: Vec<Source>,
-    /// What is computed over a group.
-    pub aggregates: Vec<Aggregate>,
-    /// What is shown, and under which name.
-    pub columns: Vec<(String, GroupSource)>,
-    /// Which groups.
-    pub having: Option<Filter<GroupSource>>,
-    /// In which order.
-    pub order: Vec<Ordering<GroupSource>>,
-}
-
-/// A part of `ORDER BY`.
-#[derive(Clone, Debug)]
-pub struct Ordering<S> {
-    /// By what.
-    pub source: S,
-    /// From the greatest to the least.
-    pub descending: bool,
-    /// Nulls at the end.
-    pub nulls_last: bool,
-}
-
-/// One column of a result.
-#[derive(Clone, Debug)]
-pub struct Column {
-    /// The header, in describe's case.
-    pub header: String,
-    /// Where the value comes from.
-    pub source: ColumnSource,
-}
-
-/// A field of the record, or of a parent at the end of some references.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ColumnSource {
-    /// Each reference field, and the object that it leads to.
-    pub hops: Vec<(usize, usize)>,
-    /// The object that has the field.
-    pub object: usize,
-    /// The field.
-    pub field: usize,
-}
-
-/// A value of a record: a field, or a part of its time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Source {
-    /// The field.
-    pub column: ColumnSource,
-    /// What is taken of it.
-    pub function: Option<DateFunction>,
-}
-
-/// A value of a group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum GroupSource {
-    /// What its records have in common.
-    Key(usize),
-    /// What was computed over them.
-    Aggregate(usize),
-}
-
-/// Something computed over a group.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Aggregate {
-    /// How.
-    pub function: AggregateFunction,
-    /// Of what; `COUNT()` of nothing counts records.
-    pub source: Option<Source>,
-}
-
-/// How a value is computed over a group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum AggregateFunction {
-    /// How many have a value.
-    Count,
-    /// How many different values.
-    CountDistinct,
-    /// The least.
-    Min,
-    /// The greatest.
-    Max,
-    /// The sum.
-    Sum,
-    /// The average.
-    Avg,
-}
-
-impl AggregateFunction {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name.to_ascii_uppercase().as_str() {
-            "COUNT" => Self::Count,
-            "COUNT_DISTINCT" => Self::CountDistinct,
-            "MIN" => Self::Min,
-            "MAX" => Self::Max,
-            "SUM" => Self::Sum,
-            "AVG" => Self::Avg,
-            _ => return None,
-        })
-    }
-}
-
-/// Finds what an operand names: the source of its values, their type, and the field they come from.
-type Resolve<'a, 'f, S> = dyn FnMut(&Operand) -> Result<(S, Kind, &'f Field), Refusal> + 'a;
+use crate::schema::{Field, Kind, Schema};
 
 /// Checks a query. `now_ms` is what `TODAY` is counted from.
 pub fn check(query: &Query, schema: &Schema, access: &Access, now_ms: i64) -> Result<Plan, Refusal> {
@@ -186,12 +38,13 @@ pub fn check(query: &Query, schema: &Schema, access: &Access, now_ms: i64) -> Re
     })
 }
 
-struct Checker<'a> {
-    query: &'a Query,
-    schema: &'a Schema,
-    access: &'a Access,
-    object: usize,
-    now_ms: i64,
+/// A query under examination.
+pub(super) struct Checker<'a> {
+    pub(super) query: &'a Query,
+    pub(super) schema: &'a Schema,
+    pub(super) access: &'a Access,
+    pub(super) object: usize,
+    pub(super) now_ms: i64,
 }
 
 impl Checker<'_> {
@@ -326,7 +179,11 @@ impl Checker<'_> {
         Ok(groups)
     }
 
-    fn group_source(&self, operand: &Operand, groups: &mut Groups) -> Result<GroupSource, Refusal> {
+    pub(super) fn group_source(
+        &self,
+        operand: &Operand,
+        groups: &mut Groups,
+    ) -> Result<GroupSource, Refusal> {
         if let Some((function, argument)) = aggregate_name(operand) {
             let source = argument.map(|argument| self.source(argument)).transpose()?;
             if let Some(source) = &source {
@@ -392,121 +249,7 @@ impl Checker<'_> {
             .collect()
     }
 
-    fn filter(&self, condition: &Condition) -> Result<Filter<Source>, Refusal> {
-        self.map_filter(condition, &mut |operand| {
-            let source = self.source(operand)?;
-            let kind = source.function.map_or(self.field(&source.column).kind, DateFunction::kind);
-            Ok((source.clone(), kind, self.field(&source.column)))
-        })
-    }
-
-    fn group_filter(
-        &self,
-        condition: &Condition,
-        groups: &mut Groups,
-    ) -> Result<Filter<GroupSource>, Refusal> {
-        self.map_filter(condition, &mut |operand| {
-            let source = self.group_source(operand, groups)?;
-            let column = match source {
-                GroupSource::Key(key) => groups.keys.get(key),
-                GroupSource::Aggregate(at) => groups.aggregates[at].source.as_ref(),
-            };
-            let field = column
-                .map_or(&self.schema.objects[self.object].fields[0], |source| self.field(&source.column));
-            let kind = match source {
-                GroupSource::Key(key) => groups.keys[key].function.map_or(field.kind, DateFunction::kind),
-                GroupSource::Aggregate(at) => match groups.aggregates[at].function {
-                    AggregateFunction::Min | AggregateFunction::Max => field.kind,
-                    _ => Kind::Double,
-                },
-            };
-            Ok((source, kind, field))
-        })
-    }
-
-    fn map_filter<S>(
-        &self,
-        condition: &Condition,
-        resolve: &mut Resolve<'_, '_, S>,
-    ) -> Result<Filter<S>, Refusal> {
-        Ok(match condition {
-            Condition::And(parts) => Filter::And(
-                parts.iter().map(|part| self.map_filter(part, resolve)).collect::<Result<_, _>>()?,
-            ),
-            Condition::Or(parts) => {
-                Filter::Or(parts.iter().map(|part| self.map_filter(part, resolve)).collect::<Result<_, _>>()?)
-            }
-            Condition::Not(part) => Filter::Not(Box::new(self.map_filter(part, resolve)?)),
-            Condition::Compare(operand, operator, literal) => {
-                let (source, kind, field) = resolve(operand)?;
-                self.filterable(field, operand)?;
-                Filter::Compare(source, *operator, self.wanted(literal, kind, field, Some(*operator))?)
-            }
-            Condition::In(operand, negated, literals) => {
-                let (source, kind, field) = resolve(operand)?;
-                self.filterable(field, operand)?;
-                let wanted: Vec<Wanted> = literals
-                    .iter()
-                    .map(|literal| self.wanted(literal, kind, field, None))
-                    .collect::<Result<_, _>>()?;
-                Filter::In(source, *negated, WantedSet::new(wanted))
-            }
-        })
-    }
-
-    fn filterable(&self, field: &Field, operand: &Operand) -> Result<(), Refusal> {
-        if field.is_filterable() {
-            return Ok(());
-        }
-        let reason = format!("field '{}' can not be filtered in a query call", field.name);
-        Err(self.refuse("INVALID_FIELD", operand.at(), &reason))
-    }
-
-    fn wanted(
-        &self,
-        literal: &Literal,
-        kind: Kind,
-        field: &Field,
-        operator: Option<Operator>,
-    ) -> Result<Wanted, Refusal> {
-        let like = operator == Some(Operator::Like);
-        if like && matches!(kind, Kind::Id | Kind::Reference) {
-            return Err(Refusal::plain("INVALID_QUERY_FILTER_OPERATOR", "invalid operator on id field"));
-        }
-        let wanted = match (&literal.value, kind) {
-            (LiteralValue::Null, _) => Some(Wanted::Null),
-            (LiteralValue::Bool(value), Kind::Boolean) => Some(Wanted::Bool(*value)),
-            (LiteralValue::Number(value), kind) if kind.is_number() => Some(Wanted::Number(*value)),
-            (LiteralValue::Text(_, pattern), kind) if like && kind.is_text() => {
-                Some(Wanted::Like(pattern.clone()))
-            }
-            (LiteralValue::Text(text, _), kind) if kind.is_text() => Some(Wanted::text(text)),
-            (LiteralValue::Text(text, _), Kind::Id | Kind::Reference) => {
-                let id = RecordId::parse(text).map(Wanted::Id);
-                let reason = format!("invalid ID field: {text}");
-                Some(id.ok_or_else(|| self.refuse("INVALID_QUERY_FILTER_OPERATOR", literal.at, &reason))?)
-            }
-            (LiteralValue::Time(ms), Kind::DateTime) => Some(Wanted::Span(*ms, *ms + 1)),
-            (LiteralValue::Date(day), Kind::Date) => Some(Wanted::Span(*day, *day + 1)),
-            (LiteralValue::Relative(name, count), Kind::Date | Kind::DateTime) => {
-                let (from, to) = super::date_function::relative_days(name, *count, self.now_ms);
-                let scale = if kind == Kind::Date { 1 } else { crate::calendar::DAY_MS };
-                Some(Wanted::Span(from * scale, to * scale))
-            }
-            _ => None,
-        };
-        wanted.ok_or_else(|| {
-            let quoted = if kind.is_text() { "should" } else { "should not" };
-            let reason = format!(
-                "value of filter criterion for field '{}' must be of type {} and {quoted} be enclosed in quotes",
-                field.name,
-                criterion_type(kind)
-            );
-            self.refuse("INVALID_FIELD", literal.at, &reason)
-        })
-    }
-
-    fn source(&self, operand: &Operand) -> Result<Source, Refusal> {
+    pub(super) fn source(&self, operand: &Operand) -> Result<Source, Refusal> {
         match operand {
             Operand::Path(path) => Ok(Source { column: self.column(path)?.source, function: None }),
             Operand::Call(name, Some(argument)) => {
@@ -589,7 +332,7 @@ impl Checker<'_> {
         !self.access.hidden_fields.contains(&(object, field))
     }
 
-    fn field(&self, column: &ColumnSource) -> &Field {
+    pub(super) fn field(&self, column: &ColumnSource) -> &Field {
         &self.schema.objects[column.object].fields[column.field]
     }
 
@@ -609,7 +352,7 @@ impl Checker<'_> {
         }
     }
 
-    fn refuse(&self, code: &'static str, at: usize, reason: &str) -> Refusal {
+    pub(super) fn refuse(&self, code: &'static str, at: usize, reason: &str) -> Refusal {
         Refusal::at(code, &self.query.text, at, reason)
     }
 
@@ -645,15 +388,4 @@ fn unknown_object(query: &str, name: &Name) -> Refusal {
 fn aggregate_name(operand: &Operand) -> Option<(AggregateFunction, Option<&Operand>)> {
     let Operand::Call(name, argument) = operand else { return None };
     AggregateFunction::named(&name.text).map(|function| (function, argument.as_deref()))
-}
-
-fn criterion_type(kind: Kind) -> &'static str {
-    match kind {
-        Kind::DateTime => "dateTime",
-        Kind::Boolean => "boolean",
-        Kind::Date => "date",
-        Kind::Int => "integer",
-        Kind::Double | Kind::Currency => "double",
-        _ => "string",
-    }
 }

@@ -2,15 +2,18 @@
 
 mod aggregate;
 mod check;
+mod condition;
 mod date_function;
 mod filter;
 mod lexer;
 mod parser;
+mod plan;
 mod run;
 mod tree;
 
-pub use check::{Access, Column, ColumnSource, Groups, Output, Plan, check};
+pub use check::check;
 pub use parser::parse;
+pub use plan::{Access, Column, ColumnSource, Groups, Output, Plan};
 pub use run::{aggregate, count, select};
 
 /// Why a query was refused: the code and message that Salesforce answers with.

@@ -4,8 +4,8 @@ use std::cmp;
 
 use super::{
     aggregate::Group,
-    check::{ColumnSource, GroupSource, Groups, Ordering, Output, Plan, Source},
     filter::{Filter, Wanted},
+    plan::{ColumnSource, GroupSource, Groups, Ordering, Output, Plan, Source},
     tree::Operator,
 };
 use crate::{

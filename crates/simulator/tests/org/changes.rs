@@ -1,7 +1,7 @@
 //! Records that are changed, deleted and restored, and the file that remembers it.
 
 use serde_json::{Value, json};
-use simulator::{Options, Simulator};
+use simulator::{Options, Simulator, Why};
 
 use crate::client::World;
 
@@ -176,4 +176,26 @@ async fn the_same_seed_makes_the_same_org_and_another_seed_another() {
     assert_ne!(record(&first), record(&other));
     assert_eq!(first.org().id(), same.org().id());
     assert_ne!(first.org().id(), other.org().id());
+}
+
+#[tokio::test]
+async fn the_made_up_catalogue_holds_what_a_shop_cannot_store() {
+    let simulator = Simulator::start(Options::default()).await.unwrap();
+    let oddities = simulator.org().oddities();
+    let count = |wanted: fn(&Why) -> bool| oddities.iter().filter(|oddity| wanted(&oddity.why)).count();
+    assert_eq!(count(|why| *why == Why::NoCode), 2);
+    assert_eq!(count(|why| matches!(why, Why::CodeTaken { .. })), 5);
+    assert_eq!(count(|why| *why == Why::ProductMissing), 7 * 5);
+    assert_eq!(count(|why| *why == Why::PriceNotExact), 2);
+
+    // The oldest of three claimants holds the code, though its id is not the smallest.
+    let ids = simulator.org().ids("Product2", 0, 60);
+    let taken: Vec<_> = oddities
+        .iter()
+        .filter_map(|oddity| match &oddity.why {
+            Why::CodeTaken { holder, .. } if *holder == ids[47] => Some(oddity.id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(taken, [ids[31], ids[58]]);
 }

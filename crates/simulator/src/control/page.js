@@ -1,0 +1,259 @@
+// The control page of a simulated org. The token stands in the address's fragment and never leaves this page but
+// in the header of its own requests.
+'use strict';
+
+const token = location.hash.slice(1);
+const at = (id) => document.getElementById(id);
+
+/** What can go wrong, by the names that the org knows. */
+const FAULTS = [
+  ['The daily quota is spent', { kind: 'quota_spent' }, '/services/data/*'],
+  ['The session has expired', { kind: 'expired_session' }, '/services/data/*'],
+  ['Too many requests, retry after 5 s', { kind: 'too_many_requests', retry_after: 5 }, '/services/data/*'],
+  ['Unavailable (503)', { kind: 'unavailable', retry_after: null }, '/services/data/*'],
+  ['Unavailable with a page of HTML', { kind: 'html_unavailable' }, '/services/data/*'],
+  ['A page of HTML with 200', { kind: 'html_ok' }, '/services/data/*'],
+  ['Server error (500)', { kind: 'server_error' }, '/services/data/*'],
+  ['No route yet (420)', { kind: 'status', status: 420 }, '/services/data/*'],
+  ['Not acceptable (406)', { kind: 'status', status: 406 }, '/services/data/*/describe'],
+  ['Slow: 10 s', { kind: 'slow', delay_ms: 10000 }, '/services/data/*'],
+  ['Pages trickle', { kind: 'trickle', pause_ms: 500 }, 'GET /services/data/*/results'],
+  ['The connection is cut inside a page', { kind: 'cut', after_bytes: 20000 }, 'GET /services/data/*/results'],
+  ['A page is 3 records short', { kind: 'short_page', missing: 3 }, 'GET /services/data/*/results'],
+  ['The job fails', { kind: 'job_failed', message: 'QUERY_TIMEOUT: Your query request was running for too long.' }, 'POST /services/data/*/jobs/query'],
+  ['The job fails and does not say why', { kind: 'job_failed', message: null }, 'POST /services/data/*/jobs/query'],
+  ['The job hangs', { kind: 'job_hangs' }, 'POST /services/data/*/jobs/query'],
+  ['The answer is lost', { kind: 'lost_answer' }, '/services/data/*'],
+];
+
+let from = 0;
+let opened = null;
+
+async function ask(method, path, body) {
+  const reply = await fetch(`/api/${path}`, {
+    method,
+    headers: { Authorization: `Bearer ${token}` },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = await reply.json();
+  if (!reply.ok) throw new Error(answer.error);
+  return answer;
+}
+
+/** Runs one act of a person, and shows what went wrong if it did. */
+async function act(work) {
+  try {
+    await work();
+    at('problem').hidden = true;
+  } catch (problem) {
+    at('problem').hidden = false;
+    at('problem').textContent = problem.message || 'The org does not answer. It may have been stopped.';
+  }
+}
+
+function element(tag, text, attributes = {}) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  Object.assign(made, attributes);
+  return made;
+}
+
+function fill(list, items) {
+  list.replaceChildren(...items);
+}
+
+function button(text, work) {
+  return element('button', text, { type: 'button', onclick: () => act(work) });
+}
+
+function showOrg(org) {
+  at('statement').textContent = `${org.name} (${org.id}), ${org.edition}. Nothing in it is real.`;
+  const facts = [
+    ['Login host and instance', org.base_url],
+    ['Client id', org.client_id],
+    ['User', org.username],
+    ['API requests', `${org.api_requests.used} of ${org.api_requests.allowed}`],
+    ['Sessions and grants', `${org.sessions} and ${org.grants}`],
+    ['Records', org.objects.map(({ name, records }) => `${name} ${records}`).join(', ')],
+  ];
+  fill(
+    at('facts'),
+    facts.flatMap(([name, value]) => [element('dt', name), element('dd', value)]),
+  );
+  at('auto-approve').checked = org.auto_approve;
+  at('rotation').checked = org.refresh_rotation;
+  at('hidden-fields').textContent = org.hidden.length > 0 ? `Hidden: ${org.hidden.join(', ')}` : '';
+  at('no-approvals').hidden = org.approvals.length > 0;
+  fill(at('approvals'), org.approvals.map(approval));
+  if (at('object').options.length === 0) {
+    fill(
+      at('object'),
+      org.objects.map(({ name }) => element('option', name, { selected: name === 'Product2' })),
+    );
+  }
+}
+
+function approval(pending) {
+  const item = element('li', `${pending.app} asks for ${pending.scope} `);
+  const decide = (decision) => async () => {
+    const { location } = await ask('POST', `approvals/${pending.ticket}/${decision}`);
+    // The browser that asked is answered in its own window: this opens the way back for it.
+    window.open(location, '_blank', 'noopener');
+    await refresh();
+  };
+  item.append(button('Approve', decide('approve')), ' ', button('Deny', decide('deny')));
+  return item;
+}
+
+function showFaults({ faults }) {
+  at('no-faults').hidden = faults.length > 0;
+  fill(
+    at('faults'),
+    faults.map(({ id, pattern, fault, times }) => {
+      const known = FAULTS.find(([, { kind }]) => kind === fault.kind);
+      const often = times === null ? 'always' : `${times} more`;
+      const item = element('li', `${known ? known[0] : fault.kind} at ${pattern}, ${often} `);
+      item.append(button('Take back', async () => showFaults(await ask('DELETE', `faults/${id}`))));
+      return item;
+    }),
+  );
+}
+
+async function refresh() {
+  showOrg(await ask('GET', 'org'));
+  showFaults(await ask('GET', 'faults'));
+  const { requests } = await ask('GET', 'requests');
+  fill(
+    at('requests'),
+    requests.map(({ method, target, status }) => element('li', `${status} ${method} ${target}`)),
+  );
+}
+
+async function list() {
+  const object = at('object').value;
+  const { count, records } = await ask('GET', `records/${object}?from=${from}`);
+  at('position').textContent = records.length > 0 ? `${from + 1} to ${from + records.length} of ${count}` : `${count} records`;
+  fill(
+    at('records'),
+    records.map((record) => {
+      const item = element('li', '');
+      item.append(button(`${record.Name ?? record.Id}`, () => open(object, record.Id)));
+      return item;
+    }),
+  );
+}
+
+async function open(object, id) {
+  const record = await ask('GET', `records/${object}/${id}`);
+  opened = { object, id, record };
+  at('record-title').textContent = `${object} ${id}`;
+  showFields(record);
+}
+
+function showFields(record) {
+  const fields = Object.entries(record).filter(([name]) => name !== 'Id');
+  fill(
+    at('fields'),
+    fields.map(([name, value]) => {
+      const label = element('label', '');
+      label.append(element('span', name), element('input', '', { name, value: value ?? '' }));
+      return label;
+    }),
+  );
+  const isNew = opened.id === null;
+  for (const id of ['save-hidden', 'delete', 'purge', 'trace-note']) at(id).hidden = isNew;
+  at('record').hidden = false;
+}
+
+/** Only what a person changed is sent: derived fields cannot be written. */
+function changes() {
+  const changed = {};
+  for (const input of at('fields').querySelectorAll('input')) {
+    const before = opened.record[input.name];
+    if (String(before ?? '') !== input.value) {
+      changed[input.name] = typeof before === 'boolean' ? input.value === 'true' : input.value;
+    }
+  }
+  return changed;
+}
+
+async function save(how) {
+  const { object, id } = opened;
+  const path = `records/${object}/${id}`;
+  if (how === 'delete') await ask('DELETE', path);
+  else if (how === 'purge') await ask('DELETE', `${path}?purge=true`);
+  else if (id === null) opened.id = (await ask('POST', `records/${object}`, changes())).id;
+  else await ask('PATCH', how === 'hidden' ? `${path}?hidden=true` : path, changes());
+  if (how === 'delete' || how === 'purge') at('record').hidden = true;
+  else await open(object, opened.id);
+  await list();
+  await refresh();
+}
+
+function start() {
+  fill(
+    at('fault-kind'),
+    FAULTS.map(([name], index) => element('option', name, { value: String(index) })),
+  );
+  at('fault-kind').onchange = () => {
+    at('fault-pattern').value = FAULTS[at('fault-kind').value][2];
+  };
+  at('fault').onsubmit = (event) => {
+    event.preventDefault();
+    act(async () => {
+      const [, fault] = FAULTS[at('fault-kind').value];
+      const body = { pattern: at('fault-pattern').value, fault, times: Number(at('fault-times').value) };
+      showFaults(await ask('POST', 'faults', body));
+    });
+  };
+  at('withdraw').onclick = () => act(async () => showFaults(await ask('DELETE', 'faults')));
+  at('permission').onsubmit = (event) => {
+    event.preventDefault();
+    const body = { [event.submitter.value]: at('permission-name').value };
+    act(async () => showOrg(await ask('POST', 'settings', body)));
+  };
+  at('auto-approve').onchange = (event) =>
+    act(async () => showOrg(await ask('POST', 'settings', { auto_approve: event.target.checked })));
+  at('rotation').onchange = (event) =>
+    act(async () => showOrg(await ask('POST', 'settings', { refresh_rotation: event.target.checked })));
+  for (const control of document.querySelectorAll('[data-post]')) {
+    control.onclick = () => act(async () => showOrg(await ask('POST', control.dataset.post)));
+  }
+  at('object').onchange = () => {
+    from = 0;
+    act(list);
+  };
+  at('choose').onsubmit = (event) => {
+    event.preventDefault();
+    act(() => open(at('object').value, at('record-id').value.trim()));
+  };
+  at('new-record').onclick = () =>
+    act(async () => {
+      const object = at('object').value;
+      const { records } = await ask('GET', `records/${object}`);
+      const derived = ['Id', 'IsDeleted', 'CreatedDate', 'CreatedById', 'LastModifiedDate', 'LastModifiedById', 'SystemModstamp'];
+      const names = Object.keys(records[0] ?? { Name: null }).filter((name) => !derived.includes(name));
+      opened = { object, id: null, record: Object.fromEntries(names.map((name) => [name, null])) };
+      at('record-title').textContent = `New ${object}`;
+      showFields(opened.record);
+    });
+  at('previous').onclick = () => {
+    from = Math.max(0, from - 100);
+    act(list);
+  };
+  at('next').onclick = () => {
+    from += 100;
+    act(list);
+  };
+  at('record').onsubmit = (event) => {
+    event.preventDefault();
+    act(() => save(event.submitter.value));
+  };
+  act(async () => {
+    await refresh();
+    await list();
+  });
+  setInterval(() => act(refresh), 3000);
+}
+
+start();
