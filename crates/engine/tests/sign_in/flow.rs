@@ -153,6 +153,10 @@ async fn a_simulated_org_is_refused_outside_demo() {
     browse(&state).await;
     assert_eq!(code(&sign_in.settled().await), "SS-1301");
     sign_in.client().expect_err("there is no way to the org");
+    sign_in.shutdown().await;
+    let later = world.sign_in();
+    later.resume().await;
+    assert_eq!(later.state(), SignInState::SignedOut, "the approval was kept");
 }
 
 #[tokio::test]
