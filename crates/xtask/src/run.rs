@@ -17,6 +17,9 @@ pub struct Args {
     /// Without a display: leave the console running after the walk
     #[arg(long)]
     keep: bool,
+    /// Build nothing: open what was built last
+    #[arg(long)]
+    as_built: bool,
 }
 
 /// Installs, builds, and opens the console or walks through it.
@@ -24,9 +27,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let has_display = display::exists();
     packages::ensure(&workspace, if has_display { Purpose::Build } else { Purpose::Walk })?;
-    let begun = Instant::now();
-    build(&workspace)?;
-    println!("Built in {:.1} min.", begun.elapsed().as_secs_f64() / 60.0);
+    if !args.as_built {
+        let begun = Instant::now();
+        build(&workspace)?;
+        println!("Built in {:.1} min.", begun.elapsed().as_secs_f64() / 60.0);
+    }
     if has_display { open(&workspace) } else { walk::walk(&workspace, args.keep) }
 }
 

@@ -70,7 +70,7 @@ fn go(window: &Window<'_>, steps: &mut Steps) -> Result<()> {
     steps.tell("the wizard offered \"Look around with a demo org\", and it was taken");
     let start = format!("{}:not([aria-disabled='true'])", of("wizard-start"));
     window.wait_for(&start, steps.left())?;
-    steps.tell(&format!("the plan: {}", one_line(&window.text(&of("first-plan"))?)));
+    steps.tell(&format!("the plan: {}", one_line(&window.text(&format!("{} + p", of("first-plan")))?)));
     window.click(&start, steps.left())?;
     window.click(&of("nav-overview"), steps.left())?;
     steps.tell("the backfill of every object was started");
@@ -106,11 +106,13 @@ fn of(name: &str) -> String {
     format!("[data-testid='{name}']")
 }
 
-/// The number in the first line of a cell, whatever separates its thousands.
+/// The first number of a cell, whatever separates its thousands.
 fn number(cell: &str) -> i64 {
-    let digits: String =
-        cell.lines().next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or(0)
+    let separators = [',', '.', '\'', '\u{2019}', '\u{202f}', '\u{a0}'];
+    let from_first_digit = cell.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+    let number =
+        from_first_digit.chars().take_while(|letter| letter.is_ascii_digit() || separators.contains(letter));
+    number.filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
 }
 
 fn one_line(text: &str) -> String {
@@ -196,6 +198,7 @@ mod tests {
     #[test]
     fn a_count_is_read_from_its_cell_without_its_time_and_separators() {
         assert_eq!(number("13,034\nat 07:12:33"), 13_034);
+        assert_eq!(number("1,200 at 08:05:10"), 1200);
         assert_eq!(number("+ 3\nsee why"), 3);
         assert_eq!(number("1\u{202f}000"), 1000);
     }
