@@ -19,10 +19,10 @@ fn code(state: &SignInState) -> &str {
 
 #[tokio::test]
 async fn a_person_approves_and_the_window_knows_org_user_and_limits() {
-    let world = World::start().await;
+    let world = World::start_as("demo", |options| options.org_name = "Acme Telecom".to_owned()).await;
     let sign_in = world.signed_in().await;
     let SignInState::SignedIn { org, kept, .. } = sign_in.state() else { panic!() };
-    assert_eq!(org.org_name, "Simulated org");
+    assert_eq!(org.org_name, "Acme Telecom");
     assert_eq!(org.username, simulator::DEMO_USERNAME);
     assert!(org.is_simulated && org.is_multi_currency);
     assert_eq!(org.api_version, "67.0");

@@ -156,9 +156,10 @@ async fn describe_shows_what_the_user_may_see() {
 
 #[tokio::test]
 async fn the_org_tells_its_name_versions_currency_and_limits() {
-    let world = World::start_with(Options { multi_currency: false, ..Options::default() }).await;
+    let org_name = "Acme Telecom".to_owned();
+    let world = World::start_with(Options { multi_currency: false, org_name, ..Options::default() }).await;
     let organization = world.client.organization().await.expect("an organization");
-    assert_eq!(organization.name, "Simulated org");
+    assert_eq!(organization.name, "Acme Telecom");
     assert!(organization.id.is_simulated());
     let versions = world.client.versions().await.expect("versions");
     assert_eq!(versions.last(), Some(&ApiVersion::NEWEST));
