@@ -161,11 +161,16 @@ impl Shared {
         }
     }
 
-    /// Whether the open database still answers.
+    /// Whether the open database still answers. An embedded server that died is started again.
     async fn look(&self) -> Answer<()> {
         let store = self.slot.borrow().store.clone();
         if let Some(store) = store {
-            store.server_facts().await?;
+            if let Err(error) = store.server_facts().await {
+                return match self.environment.database {
+                    config::Database::Embedded => self.connect().await,
+                    config::Database::Url(_) => Err(error.into()),
+                };
+            }
             let was_failing = matches!(self.slot.borrow().state, DatabaseState::Failed { .. });
             if was_failing {
                 self.connect().await?;

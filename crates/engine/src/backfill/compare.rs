@@ -1,6 +1,7 @@
 //! The id comparison at the end of a whole load: rows that Salesforce no longer has.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use salesforce::Purpose;
 use shadow::RecordId;
@@ -10,6 +11,7 @@ use store::reads;
 use store::{Store, failpoint};
 
 use super::run::{self, Ended, Run};
+use crate::api::backfills::RowsView;
 use crate::environment::OpenEnvironment;
 use crate::problem::{Answer, Problem};
 
@@ -79,10 +81,13 @@ async fn remove_all(run: &Run) -> Answer<u64> {
         }
         comparison::still_there(&run.store, &run.lease, run.id, &alive).await?;
         let lease = &run.lease;
-        removed +=
+        let gone_now =
             comparison::remove(&run.store, lease, &run.mapping, Some(run.id), &gone, Proof::Absent, mark)
                 .await?;
         failpoint::reach("ids.removed");
+        removed += gone_now;
+        let rows = RowsView { removed: u32::try_from(gone_now).unwrap_or(u32::MAX), ..RowsView::default() };
+        run.live.progress.merged(Instant::now(), None, 0, rows);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Three steps side by side, each with a bounded queue to the next: chunks are downloaded and parsed, prepared, merged.
 //! A page's end is only passed on once its rows were counted, so that a page that was cut is never taken for complete.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -13,7 +14,7 @@ use store::jobs::{self, BulkJob, PageEnd, PageProgress, Requested};
 use store::merge::{self, MergeOutcome};
 use store::reads::{Read, ReadKind};
 use store::stamps;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::run::{Ended, Run};
 use crate::api::backfills::{PageState, RowsView};
@@ -22,6 +23,8 @@ use crate::problem::{Answer, Problem};
 
 /// Records of one page, as asked for. Salesforce may send fewer.
 pub(crate) const PAGE_RECORDS: u32 = 50_000;
+/// Pages that may be on their way at once: the one that is merged, and the next. A kill costs at most these.
+const PAGES_IN_FLIGHT: usize = 2;
 /// Chunks that may wait between two steps; with those in the steps' hands this bounds the memory of a load.
 const QUEUE: usize = 2;
 /// How often a page that was cut or came short is asked for again.
@@ -59,7 +62,13 @@ pub(super) async fn load(
     let (downloaded, to_prepare) = mpsc::channel(QUEUE);
     let (prepared, mut to_merge) = mpsc::channel(QUEUE);
     let mut tasks = tokio::task::JoinSet::new();
-    let download = Download { client: client.clone(), bulk_id: bulk.id.clone(), out: downloaded };
+    let in_flight = Arc::new(Semaphore::new(PAGES_IN_FLIGHT));
+    let download = Download {
+        client: client.clone(),
+        bulk_id: bulk.id.clone(),
+        out: downloaded,
+        in_flight: in_flight.clone(),
+    };
     tasks.spawn(async move { download.pages(page, locator).await.map_err(Box::<Problem>::from) });
     if bulk.stamps_only {
         // Ids and stamps need no preparing; the chunks pass as they are.
@@ -93,9 +102,10 @@ pub(super) async fn load(
             Ok(())
         });
     }
-    let ended = merge_all(run, bulk, read_end, &mut to_merge).await;
+    let ended = merge_all(run, bulk, read_end, &mut to_merge, &in_flight).await;
     // A merge that stopped early closes its queue, and with it the two steps before it.
     drop(to_merge);
+    in_flight.close();
     let mut outcome = ended;
     while let Some(step) = tasks.join_next().await {
         let step: Answer<()> = step.map_err(|error| Box::new(broken(&error)))?;
@@ -139,6 +149,8 @@ struct Download {
     client: Client,
     bulk_id: String,
     out: mpsc::Sender<Arrival<RowChunk>>,
+    /// One permit per page that may be on its way; the merge of a page gives its permit back.
+    in_flight: Arc<Semaphore>,
 }
 
 impl Download {
@@ -147,6 +159,8 @@ impl Download {
         let mut page = first;
         let mut locator = locator.map(Locator);
         loop {
+            let Ok(permit) = self.in_flight.acquire().await else { return Ok(()) };
+            permit.forget();
             let Some(next) = self.page(page, locator.as_ref()).await? else { return Ok(()) };
             locator = Some(next);
             page += 1;
@@ -222,6 +236,7 @@ async fn merge_all(
     bulk: &BulkJob,
     read_end: DateTime<Utc>,
     arrivals: &mut mpsc::Receiver<Arrival<Prepared>>,
+    in_flight: &Semaphore,
 ) -> Answer<Ended> {
     let mut noticed = Instant::now();
     loop {
@@ -246,6 +261,7 @@ async fn merge_all(
                 let page = piece.page;
                 let requested = merge_piece(run, bulk, read_end, piece).await?;
                 if is_last {
+                    in_flight.add_permits(1);
                     run.live.progress.page(number(page), PageState::Merged, None);
                     store::failpoint::reach("page.committed");
                 }
