@@ -28,9 +28,13 @@ pub fn try_open(url: &str) {
 
 fn no_browser(url: &str, why: &str) -> Box<Problem> {
     Box::new(
-        Problem::new("SS-6101", "No browser could be opened", "This machine has no program for web addresses, or it did not start.")
-            .step("Open the address by hand, in a browser on this machine.")
-            .paste(url)
-            .details(why),
+        Problem::new(
+            "SS-6101",
+            "No browser could be opened",
+            "This machine has no program for web addresses, or it did not start.",
+        )
+        .step("Open the address by hand, in a browser on this machine.")
+        .paste(url)
+        .details(why),
     )
 }

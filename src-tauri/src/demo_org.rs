@@ -36,9 +36,13 @@ impl DemoOrg {
         };
         let simulator = Simulator::start(options).await.map_err(|error| {
             Box::new(
-                Problem::new("SS-6102", "The demo org could not be started", "The simulated org inside this app did not begin to answer.")
-                    .step("Close other programs that use the port, or start Shadow Sync again.")
-                    .details(error.to_string()),
+                Problem::new(
+                    "SS-6102",
+                    "The demo org could not be started",
+                    "The simulated org inside this app did not begin to answer.",
+                )
+                .step("Close other programs that use the port, or start Shadow Sync again.")
+                .details(error.to_string()),
             )
         })?;
         let address = address_of(&simulator);

@@ -37,7 +37,8 @@ impl Arguments {
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().with_context(|| format!("{} needs a value", argument.display()));
+            let mut value =
+                || arguments.next().with_context(|| format!("{} needs a value", argument.display()));
             match argument.to_str() {
                 Some("--config") => read.config = Some(value()?.into()),
                 Some("--env") => read.environment = Some(value()?.to_string_lossy().into_owned()),

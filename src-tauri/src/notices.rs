@@ -15,15 +15,8 @@ pub struct Stale {
 }
 
 /// Everything, for a window that missed notices.
-const ALL: [View; 7] = [
-    View::Status,
-    View::Environments,
-    View::SignIn,
-    View::Jobs,
-    View::Counts,
-    View::Rejects,
-    View::Audit,
-];
+const ALL: [View; 7] =
+    [View::Status, View::Environments, View::SignIn, View::Jobs, View::Counts, View::Rejects, View::Audit];
 
 /// Forwards notices until the engine is gone.
 pub fn forward(app: &AppHandle) {

@@ -28,14 +28,14 @@ async fn the_wizard_leads_from_an_address_to_equal_counts() {
 
     // A person who denies is told so, and can begin again.
     window.press("wizard-sign-in").await;
-    let address = window.text("authorize-url").await;
+    let address = window.content("authorize-url").await;
     org::decide(&address, "deny").await;
     let problem = window.text("problem").await;
     assert!(problem.contains("SS-1"), "a denied sign-in is a problem of the catalogue: {problem}");
 
     // Approving goes on by itself; org, user and limits are shown before anything runs.
     window.press("mend").await;
-    let address = window.text("authorize-url").await;
+    let address = window.content("authorize-url").await;
     org::decide(&address, "approve").await;
     let facts = window.text("signed-in").await;
     assert!(facts.contains(simulator::DEMO_USERNAME), "{facts}");

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
@@ -14,6 +14,9 @@ use tempfile::TempDir;
 
 /// How long anything on screen may take: a first database is initialised within it.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How often the screen is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// A window, the driver that moves it, and the folder that it writes into.
 pub struct Window {
@@ -65,24 +68,28 @@ impl Window {
 
     /// The first element that matches, once there is one.
     pub async fn wait_for(&self, selector: &str) -> Element {
-        let waiting = self.client.wait().at_most(PATIENCE).every(Duration::from_millis(50));
-        match waiting.for_element(Locator::Css(selector)).await {
-            Ok(element) => element,
-            Err(error) => {
-                panic!("{selector} did not appear ({error}). On screen:\n{}", self.all_text().await)
-            }
-        }
+        self.patiently(selector, async || self.client.find(Locator::Css(selector)).await.ok()).await
     }
 
-    /// Whether an element with this test id is there now.
-    pub async fn has(&self, name: &str) -> bool {
-        self.client.find(Locator::Css(&of(name))).await.is_ok()
+    /// Tries until it answers: what is on screen may be replaced between two looks at it.
+    async fn patiently<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            if begun.elapsed() > PATIENCE {
+                panic!("{what} did not come. On screen:\n{}", self.all_text().await);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Presses the button with this test id, once it can be pressed.
     pub async fn press(&self, name: &str) {
         let selector = format!("{}:not([aria-disabled='true']):not([aria-busy])", of(name));
-        self.wait_for(&selector).await.click().await.expect("it can be pressed");
+        let press = async || self.client.find(Locator::Css(&selector)).await.ok()?.click().await.ok();
+        self.patiently(&selector, press).await;
     }
 
     /// Types into the field with this test id, in place of what it holds.
@@ -94,20 +101,25 @@ impl Window {
 
     /// The text of the element with this test id.
     pub async fn text(&self, name: &str) -> String {
-        self.find(name).await.text().await.expect("it has a text")
+        self.until_text(name, |_| true).await
     }
 
     /// Waits until the text of the element with this test id is as wished.
     pub async fn until_text(&self, name: &str, is_right: impl Fn(&str) -> bool) -> String {
-        let begun = std::time::Instant::now();
-        loop {
-            let text = self.text(name).await;
-            if is_right(&text) {
-                return text;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{name} still says {text:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let selector = of(name);
+        let read = async || {
+            let text = self.client.find(Locator::Css(&selector)).await.ok()?.text().await.ok()?;
+            is_right(&text).then_some(text)
+        };
+        self.patiently(&format!("the text of {name}"), read).await
+    }
+
+    /// The whole content of the element with this test id, also what is cut off on screen.
+    pub async fn content(&self, name: &str) -> String {
+        let selector = of(name);
+        let read =
+            async || self.client.find(Locator::Css(&selector)).await.ok()?.prop("textContent").await.ok()?;
+        self.patiently(&format!("the content of {name}"), read).await
     }
 
     /// Presses keys, wherever the focus is.
@@ -192,7 +204,7 @@ fn start_driver(port: u16, folder: &TempDir) -> Driver {
         .stderr(log)
         .spawn();
     let driver = Driver(driver.expect("WebKitWebDriver is there (Debian: webkit2gtk-driver)"));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         assert!(begun.elapsed() < PATIENCE, "WebKitWebDriver does not listen");
         std::thread::sleep(Duration::from_millis(20));
@@ -206,7 +218,7 @@ fn stop_database(folder: &TempDir) {
     let Ok(text) = std::fs::read_to_string(&file) else { return };
     let Some(server) = text.lines().next() else { return };
     let _ = Command::new("kill").args(["-INT", server.trim()]).status();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while file.exists() && begun.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -31,7 +31,11 @@ pub fn add_environment(engine: State<'_, Engine>, environment: NewEnvironment) -
 /// Opens an environment; the demo's org is started with it.
 #[tauri::command]
 #[specta::specta]
-pub async fn use_environment(engine: State<'_, Engine>, demo_org: State<'_, DemoOrg>, name: String) -> Answer<()> {
+pub async fn use_environment(
+    engine: State<'_, Engine>,
+    demo_org: State<'_, DemoOrg>,
+    name: String,
+) -> Answer<()> {
     startup::use_environment(&engine, &demo_org, &name).await
 }
 
