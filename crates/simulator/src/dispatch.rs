@@ -23,6 +23,8 @@ use crate::{
 
 /// The largest body that a client may send.
 const BODY: usize = 32 * 1024 * 1024;
+/// Bytes of a path and query, and of those with the headers, that Salesforce reads.
+const URI: usize = 16_384;
 /// Bodies below this size are not worth packing.
 const WORTH_PACKING: usize = 1_024;
 
@@ -46,13 +48,16 @@ pub async fn respond(org: Arc<Org>, request: Request<Incoming>) -> Option<Reply>
         tokio::time::sleep(delay).await;
     }
     let packs = call.accepts_gzip();
-    let planned = fault.as_ref().and_then(|fault| planned_reply(&org, &call, fault));
+    let planned = fault
+        .as_ref()
+        .and_then(|fault| planned_reply(&org, &call, fault))
+        .or_else(|| too_long(target.len(), &call).map(empty));
     let mut reply = match planned {
         Some(reply) => reply,
         None => answer(&org, call).await?,
     };
     let status = reply.status().as_u16();
-    lock(&org.usage).note(Noted { method: method.to_string(), target, status });
+    lock(&org.usage).note(Noted { method: method.to_string(), target: without_secrets(target), status });
     if fault == Some(Fault::LostAnswer) {
         return None;
     }
@@ -67,6 +72,24 @@ pub async fn respond(org: Arc<Org>, request: Request<Incoming>) -> Option<Reply>
         Some(Fault::Trickle { pause_ms }) => reply.map(|body| Body::from_stream(trickle(body, pause_ms))),
         _ => reply,
     })
+}
+
+/// A query that does not fit the address must go through the Bulk API.
+fn too_long(target: usize, call: &Call) -> Option<StatusCode> {
+    let headers: usize = call.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    match target {
+        _ if target > URI => Some(StatusCode::URI_TOO_LONG),
+        _ if target + headers > URI => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        _ => None,
+    }
+}
+
+/// What is kept of an address: sign-in carries tokens and codes in its query string.
+fn without_secrets(mut target: String) -> String {
+    if target.starts_with("/services/oauth2/") {
+        target.truncate(target.find('?').unwrap_or(target.len()));
+    }
+    target
 }
 
 async fn answer(org: &Arc<Org>, call: Call) -> Option<Reply> {

@@ -46,6 +46,14 @@ pub enum Error {
         /// The org that was started.
         expected: String,
     },
+    /// An id names one record for ever, deleted or not.
+    #[error("{object} has or had a record {id} already")]
+    IdTaken {
+        /// The object.
+        object: String,
+        /// The id.
+        id: String,
+    },
     /// The certificate could not be made.
     #[error("no certificate could be made for TLS: {0}")]
     Certificate(String),

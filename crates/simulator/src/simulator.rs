@@ -100,7 +100,10 @@ impl Drop for Simulator {
 fn url_of(scheme: &str, listeners: &[tokio::net::TcpListener], asked: SocketAddr) -> Result<Url, Error> {
     let failed = |source| Error::Listen { address: asked.to_string(), source };
     let bound = listeners[0].local_addr().map_err(failed)?;
-    let host =
-        if bound.ip().is_loopback() { format!("localhost:{}", bound.port()) } else { bound.to_string() };
+    let host = if bound.ip().is_loopback() || bound.ip().is_unspecified() {
+        format!("localhost:{}", bound.port())
+    } else {
+        bound.to_string()
+    };
     Url::parse(&format!("{scheme}://{host}/")).map_err(|error| failed(std::io::Error::other(error)))
 }

@@ -143,8 +143,11 @@ pub(super) fn apply(data: &mut Snapshot, entry: &Entry) -> Result<RecordId, Erro
             let object = find_object(data, object)?;
             let id = match id {
                 Some(id) => parse_id(data.object(object), id)?,
-                None => RecordId::inserted(data.object(object).key_prefix, data.tables[object].inserted()),
+                None => free_id(data, object),
             };
+            if data.tables[object].find(&id).is_some() {
+                return Err(Error::IdTaken { object: data.object(object).name.clone(), id: id.to_string() });
+            }
             let values = new_record(data.object(object), id, fields, *at_ms)?;
             data.table_mut(object).insert(id, values);
             Ok(id)
@@ -179,6 +182,14 @@ pub(super) fn apply(data: &mut Snapshot, entry: &Entry) -> Result<RecordId, Erro
             Ok(id)
         }
     }
+}
+
+/// The next id that no record has or had.
+fn free_id(data: &Snapshot, object: usize) -> RecordId {
+    let table = &data.tables[object];
+    let ids = (table.inserted()..).map(|count| RecordId::inserted(data.object(object).key_prefix, count));
+    let mut free = ids.filter(|id| table.find(id).is_none());
+    free.next().expect("there are more ids than records")
 }
 
 /// Deleting a product deletes its entries.

@@ -31,7 +31,7 @@ impl Usage {
         Self { used: 0, allowed, by_target: BTreeMap::new(), last: VecDeque::new() }
     }
 
-    /// Notes a request and its answer. Tokens travel in headers and bodies, so that nothing secret is kept.
+    /// Notes a request and its answer.
     pub(crate) fn note(&mut self, request: Request) {
         let path = request.target.split('?').next().unwrap_or_default().to_owned();
         *self.by_target.entry((request.method.clone(), path)).or_default() += 1;

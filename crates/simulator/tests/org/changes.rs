@@ -117,6 +117,8 @@ async fn an_inserted_record_is_found_and_sorted_by_its_id() {
     assert_eq!((records.len(), &records[0]["Name"]), (242, &json!("First of all")));
     assert_eq!(records[241]["Id"], made.as_str());
     assert_eq!(records[241]["IsActive"], true);
+    let twice = org.insert("Product2", &json!({"Id": given, "Name": "Again"}));
+    assert!(twice.unwrap_err().to_string().contains("already"));
 }
 
 #[tokio::test]

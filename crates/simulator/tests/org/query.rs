@@ -306,6 +306,16 @@ async fn json_is_packed_when_asked_for_and_worth_it() {
 }
 
 #[tokio::test]
+async fn an_address_of_more_than_16_kilobytes_is_refused() {
+    let world = World::default().await;
+    let soql = format!("SELECT Id FROM Account WHERE Name = '{}'", "x".repeat(3_000));
+    assert_eq!(world.query(&soql).await["totalSize"], 0);
+    let soql = format!("SELECT Id FROM Account WHERE Name IN ('{}')", "x".repeat(16_500));
+    let reply = world.request(Method::GET, "query").query(&[("q", soql)]).send().await.unwrap();
+    assert_eq!(reply.status(), 414);
+}
+
+#[tokio::test]
 async fn a_batch_answers_each_request_by_itself() {
     let world = World::default().await;
     let body = json!({"batchRequests": [

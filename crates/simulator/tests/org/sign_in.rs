@@ -142,6 +142,9 @@ async fn a_token_reply_names_the_simulated_org_and_the_user() {
         assert_eq!(body["user_id"], segments[2]);
         assert_eq!(body["preferred_username"], DEMO_USERNAME);
     }
+    // What is kept of requests holds neither codes nor tokens.
+    let log = simulator.org().request_log();
+    assert!(log.iter().all(|request| !request.target.contains("code")), "{log:?}");
     let refused = http().get(identity).bearer_auth("nonsense").send().await.unwrap();
     assert_eq!((refused.status().as_u16(), refused.text().await.unwrap().as_str()), (403, "Bad_OAuth_Token"));
 }
