@@ -34,7 +34,10 @@ pub fn walk(workspace: &Workspace, keep: bool) -> Result<ExitCode> {
     let picture = folder.join(if outcome.is_ok() { "walk.png" } else { "walk-failed.png" });
     let was_taken = window.screenshot(&picture);
     match &outcome {
-        Ok(()) => steps.tell(&format!("the picture is {}", picture.display())),
+        Ok(()) => {
+            steps.tell("the counts agree: every record is in the shadow, or rejected with a reason");
+            steps.tell(&format!("the picture is {}", picture.display()));
+        }
         Err(error) => {
             println!("The walk failed: {error:#}");
             println!("A picture of the moment: {}; the log: {}", picture.display(), place.folder.display());

@@ -94,8 +94,7 @@ impl Place {
         }
         let environment = format!(
             "[environments.bench]\nkind = \"demo\"\nlogin_url = \"http://127.0.0.1:{port}\"\n\
-             client_id = \"3MVG9_SIMULATED_ORG_DEMO_APP\"\nsign_in = \"client-credentials\"\n\
-             database_url = \"embedded\"\n"
+             sign_in = \"client-credentials\"\ndatabase_url = \"embedded\"\n"
         );
         std::fs::write(self.folder.join("config.toml"), environment)?;
         Ok(org)
@@ -106,7 +105,6 @@ impl Place {
         let mut command = Command::new(self.programs.join("shadow-sync"));
         command.args(words).args(["--json", "--config"]).arg(self.folder.join("config.toml"));
         command.env("SHADOW_SYNC_DATA_DIR", &self.folder).env("SHADOW_SYNC_POSTGRES_DIR", &self.postgres);
-        command.env("SHADOW_SYNC_CLIENT_SECRET", "simulated-org-demo-secret");
         command
     }
 
