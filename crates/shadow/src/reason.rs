@@ -66,7 +66,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSku => f.write_str("It has no SKU: every field that could give one is empty"),
-            Self::SkuTaken { holder } => write!(f, "Its SKU is held by {holder}, which was created earlier"),
+            Self::SkuTaken { holder } => {
+                write!(f, "Its SKU is held by {holder}, which comes first by creation date, then id")
+            }
             Self::MissingProduct { product: Some(product) } => {
                 write!(f, "Its product {product} is not in the shadow")
             }

@@ -10,6 +10,7 @@
     reason = "a measurement prints, and stops where it fails"
 )]
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
@@ -22,7 +23,7 @@ use store::jobs::{self, BulkJob, Job, NewJob, PageEnd, PageProgress};
 use store::leases::{self, LeaseKey};
 use store::merge::merge_prepared;
 use store::reads::{self, Read, ReadKind};
-use store::{Store, StoreOptions, objects, stamps};
+use store::{Store, StoreOptions, comparison, objects, stamps};
 
 /// Rows of a chunk, chunks of a page, products that the entries share.
 const CHUNK: usize = 5_000;
@@ -60,6 +61,7 @@ async fn main() {
     report("again, whole, nothing changed", rows, again);
     let quick = time(bench.compare_stamps(chunks)).await;
     report("again, by stamps", rows, quick);
+    println!("  of it id comparison          {:8.1} s", bench.compared.get().as_secs_f64());
     let plain = bench.plain_load(chunks).await;
     report("plain COPY and INSERT", rows, plain);
     println!("backfill / plain               {:8.2}", first.as_secs_f64() / plain.as_secs_f64());
@@ -90,6 +92,8 @@ struct Bench {
     lease: LeaseKey,
     product: ResolvedMapping,
     entry: ResolvedMapping,
+    /// How long the last id comparison took.
+    compared: Cell<Duration>,
 }
 
 fn info(object: ObjectName, fields: &[(&str, FieldType)]) -> ObjectInfo {
@@ -120,7 +124,9 @@ impl Bench {
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(leases::RENEW_EVERY).await;
-                leases::renew(&keeper, &mut held).await.unwrap();
+                if leases::renew(&keeper, &mut held).await.is_err() {
+                    return;
+                }
             }
         });
         let org = OrgFacts { currency: Some("EUR".to_owned()), multi_currency: false };
@@ -146,36 +152,12 @@ impl Bench {
             entry: resolve(&all[1], &all, &entry, &org).unwrap(),
             store,
             lease,
+            compared: Cell::default(),
         }
     }
 
     fn entries(&self, number: usize) -> RowChunk {
-        let mut chunk = RowChunk::with_columns(self.entry.field_names());
-        let columns = chunk.columns().clone();
-        for row in number * CHUNK..(number + 1) * CHUNK {
-            // A Bulk job's rows come in no order of ours; neighbours have different products.
-            let product = product_id(row.wrapping_mul(2_654_435_761) % PRODUCTS);
-            for column in columns.iter() {
-                let field = match &**column {
-                    "Id" => RecordId::parse(&format!("01u{row:012}")).unwrap().to_string(),
-                    "Name" => format!("Internet 1000 business, access {product}"),
-                    "Product2Id" => product.to_string(),
-                    "Pricebook2Id" => "01sE0000000K9otIAC".to_owned(),
-                    "UnitPrice" => format!("{}.{:02}", row % 4000, row % 100),
-                    "SystemModstamp" | "CreatedDate" | "LastModifiedDate" => {
-                        "2021-03-01T08:09:10.000Z".to_owned()
-                    }
-                    "CreatedById" | "LastModifiedById" => "005E0000001eioKIAQ".to_owned(),
-                    "ProductCode" => format!("INT-{row}"),
-                    "Note__c" => "Renewed by the yearly price run; see the offer for terms".to_owned(),
-                    "IsActive" => "true".to_owned(),
-                    _ => "false".to_owned(),
-                };
-                chunk.push_field(field.as_bytes()).unwrap();
-            }
-            chunk.end_row().unwrap();
-        }
-        chunk
+        entries(&self.entry, number)
     }
 
     async fn load_products(&self) {
@@ -219,6 +201,10 @@ impl Bench {
     }
 
     async fn done(&self, job: &Job) {
+        let compared = Instant::now();
+        let found = comparison::compare_ids(&self.store, &self.lease, &self.entry, job.id).await.unwrap();
+        assert_eq!(found.candidates, 0);
+        self.compared.set(compared.elapsed());
         let state = jobs::JobState::Done;
         jobs::finish(&self.store, &self.lease, job.id, state, None).await.unwrap();
     }
@@ -229,9 +215,10 @@ impl Bench {
         let mark = job.bulk.as_ref().unwrap().mark;
         std::thread::scope(|scope| {
             let (send, mut receive) = tokio::sync::mpsc::channel::<PreparedChunk>(2);
+            let entry = &self.entry;
             scope.spawn(move || {
                 for number in 0..chunks {
-                    send.blocking_send(prepare(&self.entry, &self.entries(number)).unwrap()).unwrap();
+                    send.blocking_send(prepare(entry, &entries(entry, number)).unwrap()).unwrap();
                 }
             });
             tokio::task::block_in_place(|| {
@@ -345,4 +332,34 @@ fn progress(job: &Job, number: usize, chunks: usize) -> PageProgress {
         merged: i32::try_from((place + 1) * CHUNK).unwrap(),
         end: ends.then(|| PageEnd { next_locator: (!is_last).then(|| "next".to_owned()) }),
     }
+}
+
+/// The rows of one chunk.
+fn entries(mapping: &ResolvedMapping, number: usize) -> RowChunk {
+    let mut chunk = RowChunk::with_columns(mapping.field_names());
+    let columns = chunk.columns().clone();
+    for row in number * CHUNK..(number + 1) * CHUNK {
+        // A Bulk job's rows come in no order of ours; neighbours have different products.
+        let product = product_id(row.wrapping_mul(2_654_435_761) % PRODUCTS);
+        for column in columns.iter() {
+            let field = match &**column {
+                "Id" => RecordId::parse(&format!("01u{row:012}")).unwrap().to_string(),
+                "Name" => format!("Internet 1000 business, access {product}"),
+                "Product2Id" => product.to_string(),
+                "Pricebook2Id" => "01sE0000000K9otIAC".to_owned(),
+                "UnitPrice" => format!("{}.{:02}", row % 4000, row % 100),
+                "SystemModstamp" | "CreatedDate" | "LastModifiedDate" => {
+                    "2021-03-01T08:09:10.000Z".to_owned()
+                }
+                "CreatedById" | "LastModifiedById" => "005E0000001eioKIAQ".to_owned(),
+                "ProductCode" => format!("INT-{row}"),
+                "Note__c" => "Renewed by the yearly price run; see the offer for terms".to_owned(),
+                "IsActive" => "true".to_owned(),
+                _ => "false".to_owned(),
+            };
+            chunk.push_field(field.as_bytes()).unwrap();
+        }
+        chunk.end_row().unwrap();
+    }
+    chunk
 }

@@ -144,7 +144,7 @@ async fn sweep_some(store: &Store, mappings: &[Mapping], mapping: &Mapping) -> R
     cured.sort_unstable();
     cured.dedup();
     let entered = writer.enter(&cured).await?;
-    let doubtful = writer.find_senior(SWEEP_AT_ONCE).await?;
+    let doubtful = writer.find_senior(parent, SWEEP_AT_ONCE).await?;
     writer.note_changes().await?;
     if !doubtful.is_empty() {
         dirty::mark(&mut tx, &mapping.object, 0, &doubtful).await?;

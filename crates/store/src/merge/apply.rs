@@ -10,9 +10,9 @@ use shadow::{Mapping, ObjectName, PreparedChunk, RecordId};
 use sqlx::{AssertSqlSafe, PgTransaction};
 
 use crate::error::{Error, corrupt};
-use crate::rejects;
 use crate::tables::copy::{self, RowMark};
 use crate::tables::shape::TableShape;
+use crate::{dirty, rejects};
 
 /// Sent to the server in pieces of this size, so that it parses one while the next is written.
 const COPY_PIECE: usize = 256 << 10;
@@ -219,7 +219,8 @@ impl<'w, 't> Writer<'w, 't> {
         Ok(ids.len() as u64 + children)
     }
 
-    /// Lets rejected records of children enter whose parents have just come in.
+    /// Lets rejected records of children enter whose parents have just come in. Those whose unique value somebody
+    /// holds are to be fetched together with the holder.
     pub(crate) async fn enter_children(&mut self, parents: &[RecordId]) -> Result<u64, Error> {
         if parents.is_empty() || self.children.is_empty() {
             return Ok(0);
@@ -227,29 +228,32 @@ impl<'w, 't> Writer<'w, 't> {
         let parents: Vec<&str> = parents.iter().map(RecordId::as_str).collect();
         let mut count = 0;
         for (child, changes) in self.children.iter().zip(&mut self.changes[1..]) {
-            // A child with a unique column of its own enters by the sweep, which looks at that too.
-            if child.mapping().unique.is_some() {
-                continue;
-            }
-            let object = child.mapping().object.as_str();
-            let waiting = sqlx::query_scalar!(
-                "select record_id from shadow_sync.rejects
-                  where object = $1 and reason = 'missing-product' and parent_id = any($2::text[])",
-                object,
-                &parents as &[&str],
-            )
-            .fetch_all(&mut **self.tx)
-            .await?;
-            if waiting.is_empty() {
-                continue;
-            }
-            let entered: Vec<String> = sqlx::query_scalar(child.enter())
-                .bind(object)
-                .bind(&waiting)
+            let object = &child.mapping().object;
+            let waiting: Vec<String> = sqlx::query_scalar(child.cured_by_parent(&self.shape, true))
+                .bind(object.as_str())
+                .bind(&parents)
+                .bind(i64::MAX)
                 .fetch_all(&mut **self.tx)
                 .await?;
-            count += entered.len() as u64;
-            changes.ids.extend(entered);
+            if !waiting.is_empty() {
+                let entered: Vec<String> = sqlx::query_scalar(child.enter())
+                    .bind(object.as_str())
+                    .bind(&waiting)
+                    .fetch_all(&mut **self.tx)
+                    .await?;
+                count += entered.len() as u64;
+                changes.ids.extend(entered);
+            }
+            if let Some(contested) = child.contested_by_parent(&self.shape, true) {
+                let rows = sqlx::query_as(contested)
+                    .bind(object.as_str())
+                    .bind(&parents)
+                    .bind(i64::MAX)
+                    .fetch_all(&mut **self.tx)
+                    .await?;
+                let doubtful = rejects::both_dirty(rows)?;
+                dirty::mark(self.tx, object, 0, &doubtful).await?;
+            }
         }
         Ok(count)
     }
@@ -283,25 +287,38 @@ impl<'w, 't> Writer<'w, 't> {
             let object = self.object().as_str();
             cured = sqlx::query_scalar(waiting).bind(object).bind(limit).fetch_all(&mut **self.tx).await?;
         }
-        if let Some(parent) = parent.filter(|_| self.shape.mapping().unique.is_none()) {
-            let waiting = TableShape::of(parent, self.shape.schema()).waiting_for_present();
-            let object = self.object().as_str();
-            cured.extend(
-                sqlx::query_scalar::<_, String>(waiting)
-                    .bind(object)
-                    .bind(limit)
-                    .fetch_all(&mut **self.tx)
-                    .await?,
-            );
+        if let Some(parent) = parent {
+            let parent = TableShape::of(parent, self.shape.schema());
+            let all: Option<&[&str]> = None;
+            let more = sqlx::query_scalar::<_, String>(self.shape.cured_by_parent(&parent, false))
+                .bind(self.object().as_str())
+                .bind(all)
+                .bind(limit)
+                .fetch_all(&mut **self.tx)
+                .await?;
+            cured.extend(more);
         }
         parse_all(&cured)
     }
 
     /// Rejected records that should hold what another record holds, and those others: all to be fetched.
-    pub(crate) async fn find_senior(&mut self, limit: i64) -> Result<Vec<(RecordId, DirtyReason)>, Error> {
-        let Some(senior) = self.shape.senior_rejects() else { return Ok(Vec::new()) };
+    pub(crate) async fn find_senior(
+        &mut self,
+        parent: Option<&Mapping>,
+        limit: i64,
+    ) -> Result<Vec<(RecordId, DirtyReason)>, Error> {
         let object = self.object().as_str();
-        let rows = sqlx::query_as(senior).bind(object).bind(limit).fetch_all(&mut **self.tx).await?;
+        let Some(senior) = self.shape.senior_rejects() else { return Ok(Vec::new()) };
+        let mut rows: Vec<(String, String, String)> =
+            sqlx::query_as(senior).bind(object).bind(limit).fetch_all(&mut **self.tx).await?;
+        if let Some(parent) = parent {
+            let parent = TableShape::of(parent, self.shape.schema());
+            let all: Option<&[&str]> = None;
+            if let Some(contested) = self.shape.contested_by_parent(&parent, false) {
+                let query = sqlx::query_as(contested).bind(object).bind(all).bind(limit);
+                rows.extend(query.fetch_all(&mut **self.tx).await?);
+            }
+        }
         rejects::both_dirty(rows)
     }
 

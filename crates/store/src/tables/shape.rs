@@ -229,15 +229,54 @@ impl<'a> TableShape<'a> {
         ))
     }
 
-    /// Rejected records whose parent is in this table. `$1` the child's object, `$2` most of them.
-    pub(crate) fn waiting_for_present(&self) -> Statement {
-        AssertSqlSafe(format!(
-            "select r.record_id from shadow_sync.rejects r join {table} p on p.{key} = r.parent_id
-              where r.object = $1 and r.reason = 'missing-product'
-              order by r.record_id limit $2",
-            table = self.table,
+    /// Rejected records that miss only a parent which is there now: `from` and `where` of a query over them as `r`.
+    /// `$1` object, `$2` the parents looked at, or null for all.
+    fn waiting_for_parent(&self, parent: &TableShape<'_>, some: bool) -> String {
+        let parents = if some { "r.parent_id = any($2)" } else { "$2::text[] is null" };
+        let holder = self.unique.as_deref().map_or(String::new(), |unique| {
+            format!(" left join {} t on t.{unique} = {}", self.table, self.wanted_value())
+        });
+        format!(
+            "from shadow_sync.rejects r join {} p on p.{} = r.parent_id{holder}
+              where r.object = $1 and r.reason = 'missing-product' and {parents}",
+            parent.table, parent.key,
+        )
+    }
+
+    /// The unique value that a rejected record `r` would take up.
+    fn wanted_value(&self) -> String {
+        format!("(r.columns ->> {})", literal(self.mapping.unique.as_deref().unwrap_or_default()))
+    }
+
+    /// Rejected records that can enter because their parent is there: with a unique column the senior for each value
+    /// that nobody holds. `$1`, `$2` as in [`Self::waiting_for_parent`], `$3` most of them.
+    pub(crate) fn cured_by_parent(&self, parent: &TableShape<'_>, some: bool) -> Statement {
+        let waiting = self.waiting_for_parent(parent, some);
+        AssertSqlSafe(if self.unique.is_some() {
+            let value = self.wanted_value();
+            format!(
+                "select distinct on ({value}) r.record_id {waiting} and t.{key} is null
+                    and not exists (select from shadow_sync.dirty d where d.object = $1 and d.claim = {value})
+                  order by {value}, r.created_date, r.record_id limit $3",
+                key = self.key,
+            )
+        } else {
+            format!("select r.record_id {waiting} order by r.record_id limit $3")
+        })
+    }
+
+    /// Rejected records whose parent is there and whose value somebody holds: id, value and the holder's id. `$1`,
+    /// `$2`, `$3` as in [`Self::cured_by_parent`].
+    pub(crate) fn contested_by_parent(&self, parent: &TableShape<'_>, some: bool) -> Option<Statement> {
+        let unique = self.unique.as_deref()?;
+        Some(AssertSqlSafe(format!(
+            "select r.record_id, t.{unique}, t.{key} {waiting} and t.{key} is not null
+                and not exists (
+                        select from shadow_sync.dirty d where d.object = $1 and d.record_id = r.record_id)
+              order by r.record_id limit $3",
             key = self.key,
-        ))
+            waiting = self.waiting_for_parent(parent, some),
+        )))
     }
 
     /// Rejected records that are first in line for a value that no row holds. `$1` object, `$2` most of them.

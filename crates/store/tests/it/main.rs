@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod control;
+mod custom_mapping;
 mod merging;
 mod removing;
 mod skus;
