@@ -55,12 +55,18 @@ fn describe(workspace: &Workspace, folder: &Path) -> Result<()> {
     let server = Throwaway::embedded(workspace)?;
     let url = server.url("postgres");
     migrate(workspace, &url)?;
-    // The queries are looked at again only when the crate is compiled again.
+    // The queries are looked at again only when the crate is compiled again. Its time is set back afterwards, or
+    // everything that was built of it would be built again.
     let library = workspace.path("crates/store/src/lib.rs");
     let file = std::fs::File::options().append(true).open(&library)?;
+    let changed = file.metadata()?.modified()?;
     file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
     let mut compile = workspace.cargo(&["check", "--quiet", "--package", "store", "--all-targets"]);
-    run_shown(compile.env("SQLX_OFFLINE", "false").env("DATABASE_URL", &url).env("SQLX_OFFLINE_DIR", folder))
+    let compile =
+        compile.env("SQLX_OFFLINE", "false").env("DATABASE_URL", &url).env("SQLX_OFFLINE_DIR", folder);
+    let outcome = run_shown(compile);
+    file.set_times(FileTimes::new().set_modified(changed))?;
+    outcome
 }
 
 /// Runs the migrations with psql, because the program that has them does not compile yet.

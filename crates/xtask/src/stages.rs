@@ -140,7 +140,8 @@ fn is_summary(line: &str) -> bool {
         // Targets without tests say so too; leave them out.
         return !rest.contains(" 0 passed; 0 failed");
     }
-    line.starts_with("Tests ") && counts(line)
+    let is_plain = line.ends_with(" failed") && line.contains(" passed, ");
+    is_plain || (line.starts_with("Tests ") && counts(line))
 }
 
 #[cfg(test)]
@@ -148,10 +149,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn summaries_of_cargo_and_vitest_are_recognised_and_empty_targets_left_out() {
+    fn summaries_of_every_runner_are_recognised_and_empty_targets_left_out() {
         assert!(is_summary("test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
         assert!(is_summary("test result: FAILED. 0 passed; 3 failed; 0 ignored; 0 measured"));
         assert!(is_summary("      Tests  14 passed (14)"));
+        assert!(is_summary("jsforce 3.9: 8 passed, 0 failed"));
         assert!(!is_summary("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
         assert!(!is_summary("test lag::tests::a_dead_stream_falls_behind ... ok"));
     }
