@@ -138,13 +138,13 @@ impl LoginHost {
         let operation = "login address";
         let outcome =
             self.transport.http().get(url).header(reqwest::header::ACCEPT, "application/json").send().await;
-        let response = outcome.map_err(|source| crate::client::transport(operation, source))?;
+        let mut response = outcome.map_err(|source| crate::client::transport(operation, source))?;
         let status = response.status();
         if is_transient(status.as_u16()) {
             return Err(Error::Status { operation, status: status.as_u16(), retry_after: None });
         }
         let at = crate::client::answered_at(response.headers());
-        let body = response.bytes().await.map_err(|source| crate::client::transport(operation, source))?;
+        let body = crate::client::read_limited(&mut response).await;
         let speaks = serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(&body)
             .is_ok_and(|versions| versions.iter().any(|version| version.contains_key("version")));
         if speaks { Ok(at) } else { Err(self.not_salesforce(&format!("status {}", status.as_u16()))) }
@@ -316,11 +316,12 @@ impl LoginHost {
         let mut response = outcome.map_err(|source| crate::client::transport(operation, source))?;
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        let body = response.bytes().await.map_err(|source| crate::client::transport(operation, source))?;
+        // A host that is not Salesforce may send anything, of any length.
+        let body = crate::client::read_limited(&mut response).await;
         if !status.is_success() {
             return Err(self.refusal(operation, status, &body));
         }
-        let mut answer = HttpResponse::new(body.to_vec());
+        let mut answer = HttpResponse::new(body);
         *answer.headers_mut() = headers;
         Ok(answer)
     }

@@ -17,7 +17,7 @@ use reqwest::{
     header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use url::Url;
 
 use crate::{
@@ -25,8 +25,11 @@ use crate::{
     TokenSource, Transport, error::is_transient,
 };
 
-/// Error bodies are read up to here; a gateway may send a whole page.
-const ERROR_BODY_LIMIT: usize = 64 * 1024;
+/// Error bodies and token answers are read up to here; a gateway may send a whole page.
+const SMALL_BODY_LIMIT: usize = 64 * 1024;
+
+/// Calls of one client that wait for an answer at the same time; more wait here instead of at the org.
+const MAX_CONCURRENT: usize = 5;
 
 /// Renewals per call. The first may bring a token that another program left behind, and that has expired as well.
 const MAX_RENEWALS: u32 = 2;
@@ -66,6 +69,7 @@ struct Shared {
     observer: Option<CallObserver>,
     usage: watch::Sender<Option<ApiUsage>>,
     calls: BTreeMap<Purpose, AtomicU64>,
+    turns: Semaphore,
 }
 
 impl fmt::Debug for Client {
@@ -167,6 +171,7 @@ impl Client {
             observer: options.observer,
             usage: watch::Sender::new(None),
             calls: Purpose::ALL.into_iter().map(|purpose| (purpose, AtomicU64::new(0))).collect(),
+            turns: Semaphore::new(MAX_CONCURRENT),
         };
         Self { shared: Arc::new(shared), api_version: options.api_version, purpose: Purpose::Fetch }
     }
@@ -263,6 +268,8 @@ impl Client {
     }
 
     async fn send_once(&self, call: &Call<'_>, token: &AccessToken) -> Result<Answer, Failure> {
+        // Held until the answer begins; reading a page may take its time.
+        let _turn = self.shared.turns.acquire().await;
         let url = token.instance().join(call.path);
         let mut request = self
             .shared
@@ -395,12 +402,12 @@ fn without_query(message: &str) -> String {
     told
 }
 
-async fn read_limited(response: &mut Response) -> Vec<u8> {
+pub(crate) async fn read_limited(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(piece)) = response.chunk().await {
         body.extend_from_slice(&piece);
-        if body.len() >= ERROR_BODY_LIMIT {
-            body.truncate(ERROR_BODY_LIMIT);
+        if body.len() >= SMALL_BODY_LIMIT {
+            body.truncate(SMALL_BODY_LIMIT);
             break;
         }
     }

@@ -200,3 +200,21 @@ fn nothing_secret_is_printed() {
     let variables = VariableSecrets { client_secret: Some("hush".into()), ..VariableSecrets::default() };
     assert!(!format!("{secrets:?}{variables:?}").contains("hush"));
 }
+
+#[tokio::test]
+async fn a_key_signs_in_by_itself_and_keeps_nothing() {
+    let world = World::start().await;
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../salesforce/tests/fixtures");
+    let public = std::fs::read_to_string(format!("{fixtures}/test-only-key.pub.pem")).expect("a key");
+    world.simulator.org().register_jwt_key(&public).expect("a public key");
+    let mut options = world.options();
+    options.variables.username = Some(simulator::DEMO_USERNAME.to_owned());
+    options.variables.jwt_key_file = Some(format!("{fixtures}/test-only-key.pem").into());
+    let sign_in = world.sign_in_with(options);
+    let flow = engine::api::environments::SignInFlow::Jwt;
+    let state = sign_in.start(Some(flow)).await.expect("no person is needed");
+    let SignInState::SignedIn { kept, flow: used, .. } = state else { panic!("{state:?}") };
+    assert!(!kept && used == flow);
+    world.simulator.org().expire_sessions();
+    sign_in.client().expect("a client").count(&ObjectName::product(), None).await.expect("it signs in anew");
+}

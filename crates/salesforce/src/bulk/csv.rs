@@ -23,6 +23,28 @@ pub(super) struct CsvReader {
     spare: Vec<RowChunk>,
     rows: u64,
     nuls: u64,
+    tail: Tail,
+}
+
+/// What the bytes so far end with, to tell a body that was cut from one that ends.
+#[derive(Clone, Copy, Default)]
+struct Tail {
+    last: Option<u8>,
+    in_quotes: bool,
+}
+
+impl Tail {
+    fn take(&mut self, input: &[u8]) {
+        let quotes = input.iter().filter(|byte| **byte == b'"').count();
+        self.in_quotes ^= quotes % 2 == 1;
+        self.last = input.last().copied().or(self.last);
+    }
+
+    /// Whether the body ends within a row. The parser ends an open field at the end of the input, so nobody else would
+    /// notice that its text was cut. Salesforce quotes every value and ends every line.
+    fn is_cut(self) -> bool {
+        self.in_quotes || !matches!(self.last, None | Some(b'\n' | b'"'))
+    }
 }
 
 impl std::fmt::Debug for CsvReader {
@@ -47,6 +69,7 @@ impl CsvReader {
             spare: Vec::new(),
             rows: 0,
             nuls: 0,
+            tail: Tail::default(),
         }
     }
 
@@ -71,6 +94,7 @@ impl CsvReader {
 
     /// Reads a piece of the body; full chunks are appended to `ready`.
     pub(super) fn read(&mut self, mut input: &[u8], ready: &mut VecDeque<RowChunk>) -> Result<(), Error> {
+        self.tail.take(input);
         while !input.is_empty() {
             let consumed = self.step(input, ready)?;
             input = &input[consumed..];
@@ -79,7 +103,12 @@ impl CsvReader {
     }
 
     /// Ends the page: a last row without a line end counts, and the last chunk leaves.
+    ///
+    /// - **Errors:** [`Error::PageCut`] where the body ends in the middle of a row.
     pub(super) fn finish(&mut self, ready: &mut VecDeque<RowChunk>) -> Result<(), Error> {
+        if self.tail.is_cut() {
+            return Err(self.cut());
+        }
         // The reader says `End` only once the empty input has ended the row that was open.
         while !self.step_end(ready)? {}
         ready.extend(self.chunk.take().filter(|chunk| !chunk.is_empty()));
@@ -96,12 +125,17 @@ impl CsvReader {
 
     fn step_end(&mut self, ready: &mut VecDeque<RowChunk>) -> Result<bool, Error> {
         match self.read_record(&[]).0 {
-            ReadRecordResult::Record => self.end_row(ready).map(|()| false),
+            // A last row with too few fields is one that was cut; in the middle of a page it would be damage.
+            ReadRecordResult::Record => self.end_row(ready).map(|()| false).map_err(|_| self.cut()),
             ReadRecordResult::End => Ok(true),
             ReadRecordResult::InputEmpty
             | ReadRecordResult::OutputFull
             | ReadRecordResult::OutputEndsFull => Ok(false),
         }
+    }
+
+    fn cut(&self) -> Error {
+        Error::PageCut { rows: self.rows, source: None }
     }
 
     fn read_record(&mut self, input: &[u8]) -> (ReadRecordResult, usize) {
@@ -234,7 +268,7 @@ mod tests {
 
     #[test]
     fn unquoted_values_crlf_ends_and_a_missing_last_line_end_are_accepted() {
-        let (rows, _) = read(b"Id,Name\r\n1,\"x\"\r\n2,y", 3).expect("a readable page");
+        let (rows, _) = read(b"Id,Name\r\n1,x\r\n2,\"y\"", 3).expect("a readable page");
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[1][1].as_deref(), Some("y"));
     }
@@ -260,6 +294,18 @@ mod tests {
     #[test]
     fn a_row_with_a_field_too_few_is_an_error_and_not_a_null() {
         assert!(read(b"\"Id\",\"Name\"\n\"1\"\n", 9).is_err());
+    }
+
+    #[test]
+    fn a_body_that_ends_within_a_row_is_cut_wherever_that_is() {
+        let whole = "\"Id\",\"Name\"\n\"1\",\"one\"\n";
+        let last = "\"2\",\"the second\"";
+        for end in 1..last.len() {
+            let body = format!("{whole}{}", &last[..end]);
+            let error = read(body.as_bytes(), 7).err();
+            assert!(matches!(error, Some(Error::PageCut { rows: 1, .. })), "cut at {end}: {error:?}");
+        }
+        assert_eq!(read(format!("{whole}{last}").as_bytes(), 7).expect("whole").0.len(), 2);
     }
 
     #[test]

@@ -272,3 +272,39 @@ async fn the_list_of_versions_carries_no_token() {
     let requests = heard.lock().expect("no panic").join("\n").to_lowercase();
     assert!(!requests.contains("authorization"), "{requests}");
 }
+
+#[tokio::test]
+async fn answers_are_asked_for_compressed() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    let (origin, heard) = canned(answer.to_owned()).await;
+    handed(&origin).limits().await.expect("limits");
+    let requests = heard.lock().expect("no panic").join("\n").to_lowercase();
+    assert!(requests.contains("accept-encoding: gzip"), "{requests}");
+    assert!(requests.contains("user-agent: shadow-sync/"), "{requests}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_trusted_only_through_a_root() {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let simulator =
+        simulator::Simulator::start(Options { tls: true, products: 3, prices: 3, ..Options::default() })
+            .await
+            .expect("an org");
+    let login_url = simulator.base_url().clone();
+    assert_eq!(login_url.scheme(), "https");
+    let host = |extra_roots| {
+        let options = TransportOptions { extra_roots, ..TransportOptions::for_login(login_url.clone()) };
+        let app = salesforce::auth::App {
+            client_id: simulator::DEMO_CLIENT_ID.to_owned(),
+            client_secret: Some(simulator::DEMO_CLIENT_SECRET.into()),
+        };
+        let transport = Transport::new(&options).expect("a transport");
+        salesforce::auth::LoginHost::new(transport, crate::world::policy(&login_url), app, None)
+    };
+    let error = host(Vec::new()).client_credentials().await.expect_err("a stranger's certificate");
+    assert!(matches!(error, Error::Transport { .. }), "{error}");
+    let pem = simulator.ca_pem().expect("a throw-away authority");
+    let root = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate").to_vec();
+    let grant = host(vec![root]).client_credentials().await.expect("a grant over TLS");
+    assert_eq!(grant.access.instance().as_url().scheme(), "https");
+}
