@@ -77,14 +77,6 @@ impl<'w, 't> Writer<'w, 't> {
         &self.shape.mapping().object
     }
 
-    /// Lets unique values pass from row to row until the commit.
-    pub(crate) async fn defer_unique(&mut self) -> Result<(), Error> {
-        if self.shape.mapping().unique.is_some() {
-            sqlx::query("set constraints all deferred").execute(&mut **self.tx).await?;
-        }
-        Ok(())
-    }
-
     /// Writes new rows.
     pub(crate) async fn insert(
         &mut self,
@@ -114,7 +106,7 @@ impl<'w, 't> Writer<'w, 't> {
         Ok(())
     }
 
-    /// Writes over rows.
+    /// Writes over rows, all in one statement, within which unique values may pass from row to row.
     pub(crate) async fn update(
         &mut self,
         chunk: &PreparedChunk,

@@ -81,9 +81,8 @@ async fn write(
     let deleted: Vec<RecordId> = plan.deleted.iter().map(id).collect();
     let leaving: Vec<RecordId> =
         refused.iter().chain(&deleted).filter(|id| current.rows.contains_key(id)).copied().collect();
-    if !plan.updates.is_empty() {
-        writer.defer_unique().await?;
-    }
+    // The order matters to unique values: rows that leave give theirs up, one statement lets all updates pass theirs
+    // on (the constraint is deferrable, so it is checked at the statement's end), then new rows take what is free.
     let left = writer.leave(&leaving).await?;
     writer.update(chunk, &plan.updates, mark).await?;
     note_old_claims(writer, mapping, chunk, &plan.updates, current);

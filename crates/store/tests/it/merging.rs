@@ -2,9 +2,11 @@
 
 use sqlx::PgPool;
 use store::Error;
-use store::jobs::{self, Requested};
+use store::jobs::{self, PageEnd, PageProgress, Requested};
+use store::merge::merge_chunk;
+use store::reads::{Read, ReadKind};
 
-use crate::world::{World, entry, entry_id, product, product_id};
+use crate::world::{World, entry, entry_id, product, product_id, read_end};
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
 async fn a_new_record_becomes_a_row_with_columns_and_payload(pool: PgPool) {
@@ -207,6 +209,28 @@ async fn progress_is_saved_with_the_rows_and_counted_once(pool: PgPool) {
     let pages = jobs::pages(&world.store, job.id).await.unwrap();
     assert_eq!((pages.len(), pages[0].merged, pages[0].next_locator.as_deref()), (1, 2, Some("after-1")));
     assert!(pages[0].merged_at.is_some() && !pages[0].is_last);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_page_in_pieces_counts_each_record_once_however_often_it_comes(pool: PgPool) {
+    let world = World::start(pool).await;
+    let job = world.job(&world.product, false).await;
+    let mark = job.bulk.as_ref().unwrap().mark;
+    let pieces = [
+        world.products(&[product(1, "A"), product(2, "B")]),
+        world.products(&[product(3, "C"), product(4, "D")]),
+    ];
+    // Both pieces, then a process that died and begins the page again, then the rest of it.
+    for (piece, merged) in [(0, 2), (1, 4), (0, 2), (1, 4)] {
+        let end = (merged == 4).then_some(PageEnd { next_locator: None });
+        let kind = ReadKind::Page(PageProgress { job: job.id, page: 1, merged, end });
+        let read = Read { mark, end: read_end(), kind };
+        merge_chunk(&world.store, world.lease.key(), &world.product, &pieces[piece], &read).await.unwrap();
+        let stored = world.count("select count(*) from sf_product_shadow").await;
+        assert_eq!(i64::from(jobs::pages(&world.store, job.id).await.unwrap()[0].merged), stored);
+    }
+    let saved = jobs::get(&world.store, job.id).await.unwrap();
+    assert_eq!((saved.counts.read, saved.counts.inserted, saved.counts.equal), (4, 4, 0));
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
