@@ -226,18 +226,23 @@ impl Session {
     /// Ends a browser sign-in: trades the code, stores the refresh token, then lets the access token be used.
     pub async fn exchange(&self, authorization: &Authorization, code: &SecretString) -> Result<(), Error> {
         let mut current = self.0.current.lock().await;
-        let grant = self.0.host.exchange_code(authorization, code).await?;
         // Two programs that sign in at once: the later one's tokens stay.
         let _lock = self.0.lock_across_programs().await?;
+        let before = self.0.stored().await.unwrap_or_default();
+        let grant = self.0.host.exchange_code(authorization, code).await?;
         *current = Some(self.0.keep(grant, None).await?);
         self.0.standing.send_replace(Standing::SignedIn);
+        if let Some(before) = before {
+            self.0.end(&before).await;
+        }
         Ok(())
     }
 
     /// Ends the sign-in: revokes it in Salesforce and forgets it here. What is here is forgotten in any case.
     pub async fn sign_out(&self) -> Result<(), Error> {
         let mut current = self.0.current.lock().await;
-        let _lock = self.0.lock_across_programs().await?;
+        // Somebody who wants to be signed out must not depend on another program that hangs.
+        let _lock = self.0.lock_across_programs().await.ok();
         let stored = self.0.stored().await.unwrap_or_default();
         let token = match (&stored, &*current) {
             (Some(stored), _) => Some(stored.refresh_token()),
@@ -334,6 +339,14 @@ impl Inner {
         let Some(stored) = Stored::from_grant(&grant, before) else { return Ok(current_of(grant)) };
         self.secrets.write(&self.key, stored.to_secret()).await;
         Ok(current_of(grant))
+    }
+
+    /// Revokes the sign-in before this one: Salesforce keeps five approvals per user and app, and would end the oldest
+    /// with the next.
+    async fn end(&self, before: &Stored) {
+        if let Err(error) = self.host.revoke(&before.refresh_token()).await {
+            tracing::debug!(%error, "the sign-in before could not be revoked");
+        }
     }
 
     async fn stored(&self) -> Result<Option<Stored>, secrets::Error> {

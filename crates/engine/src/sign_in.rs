@@ -448,10 +448,10 @@ async fn wait_for_browser(
     if let Err(error) = outcome {
         sign_in.fail(&act, &error);
         // An approval of an org that does not belong here must not wait in the keychain for the next start.
-        if matches!(error, SignInError::NotOurs(_)) {
-            if let Err(error) = session.sign_out().await {
-                tracing::debug!(%error, "a sign-in that does not belong here could not be revoked");
-            }
+        if matches!(error, SignInError::NotOurs(_))
+            && let Err(error) = session.sign_out().await
+        {
+            tracing::debug!(%error, "a sign-in that does not belong here could not be revoked");
         }
     }
 }

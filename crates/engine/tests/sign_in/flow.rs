@@ -116,6 +116,21 @@ async fn an_unregistered_callback_never_reaches_us_and_the_wait_says_where_to_lo
 }
 
 #[tokio::test]
+async fn signing_in_again_ends_the_approval_before() {
+    let world = World::start().await;
+    world.signed_in().await;
+    let before = world.stored_refresh_token().await;
+    let again = world.signed_in().await;
+    assert_ne!(world.stored_refresh_token().await, before);
+    again.client().expect("a client").count(&ObjectName::product(), None).await.expect("the new one lives");
+    let mut options = world.options();
+    options.variables.refresh_token = Some(before.into());
+    let old = world.sign_in_with(options);
+    old.resume().await;
+    assert_eq!(code(&old.state()), "SS-1101", "approvals pile up");
+}
+
+#[tokio::test]
 async fn signing_out_revokes_and_forgets() {
     let world = World::start().await;
     let sign_in = world.signed_in().await;
