@@ -3,6 +3,7 @@
 //! Needs a display, `WebKitWebDriver` and a built console (`cargo build -p shadow-sync-desktop`); says so where one
 //! is missing, and fails.
 
+mod backfill;
 mod connect;
 mod look_around;
 mod org;

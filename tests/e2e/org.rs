@@ -2,16 +2,20 @@
 
 use simulator::{Options, Simulator};
 
-/// Starts an org that knows one callback and waits for a person at its page.
-pub async fn start(callback: &str) -> Simulator {
-    let options = Options {
+/// A small org that knows one callback and waits for a person at its page.
+pub fn options(callback: &str) -> Options {
+    Options {
         callbacks: vec![callback.to_owned()],
         products: 120,
         prices: 600,
         accounts: 90,
         auto_approve: false,
         ..Options::default()
-    };
+    }
+}
+
+/// Starts an org.
+pub async fn start(options: Options) -> Simulator {
     Simulator::start(options).await.expect("the simulated org starts")
 }
 

@@ -30,6 +30,7 @@ export type {
   RecognisedOrg,
   RejectView_Serialize as RejectView,
   RejectsView_Serialize as RejectsView,
+  RowsView,
   SignInFlow,
   SignInState_Serialize as SignInState,
   StatusView_Serialize as StatusView,

@@ -48,12 +48,15 @@ describe('a job in words', () => {
     expect(timeLeft(job({ leftMs: 80 }))).toBe('1.0 s left');
   });
 
-  it('names where it was stopped', () => {
+  it('names where it was stopped, and what a whole load came to', () => {
     expect(resultOf(job({ state: 'cancelled' }))).toBe('cancelled after page 1');
-    expect(resultOf(job({ state: 'done', rows: { ...job({}).rows, rejected: 3 } }))).toBe(
-      'merged, 3 rejected',
+    const rows = job({}).rows;
+    expect(resultOf(job({ state: 'done', rows: { ...rows, new: 8_400, newer: 9, rejected: 3 } }))).toBe(
+      '8,409 written, 3 rejected',
     );
-    expect(resultOf(job({ state: 'done' }))).toBe('merged, all stored');
+    expect(resultOf(job({ state: 'done', rows: { ...rows, equal: 8_412 } }))).toBe(
+      'all equal, nothing written',
+    );
   });
 
   it('shows each page as a cell, and counts them by state', () => {

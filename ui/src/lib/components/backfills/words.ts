@@ -1,4 +1,4 @@
-import type { JobStage, JobView, PageState } from '$lib/api/shapes';
+import type { JobStage, JobView, PageState, RowsView } from '$lib/api/shapes';
 import type { Cell } from '$lib/components/ui/PageCells.svelte';
 import { counted, formatCount, formatShare, share } from '$lib/format/count';
 import { formatDuration } from '$lib/format/duration';
@@ -17,10 +17,9 @@ export const stages: Record<JobStage, string> = {
 
 /** How a job ended, or where it stands, in a few words: the last column of the list. */
 export function resultOf(job: JobView): string {
-  const rejected = job.rows.rejected > 0 ? `, ${counted(job.rows.rejected, 'rejected', 'rejected')}` : '';
   switch (job.state) {
     case 'done':
-      return `merged${rejected || ', all stored'}`;
+      return outcomeOf(job.rows);
     case 'running':
       return job.total ? `running, ${formatShare(job.done, job.total)}` : 'running';
     case 'pending':
@@ -38,6 +37,21 @@ export function resultOf(job: JobView): string {
     case 'interrupted':
       return `interrupted${atPage(job)}, can be resumed`;
   }
+}
+
+/** What a whole load came to: `23,858 written, 142 rejected`, `all equal, nothing written`. */
+function outcomeOf(rows: RowsView): string {
+  const written = rows.new + rows.newer;
+  const parts = [
+    written > 0
+      ? `${formatCount(written)} written`
+      : rows.equal > 0
+        ? 'all equal, nothing written'
+        : 'nothing written',
+    rows.rejected > 0 ? `${formatCount(rows.rejected)} rejected` : '',
+    rows.removed > 0 ? `${formatCount(rows.removed)} removed` : '',
+  ];
+  return parts.filter(Boolean).join(', ');
 }
 
 function atPage(job: JobView): string {
@@ -71,9 +85,15 @@ export function timeLeft(job: JobView): string {
 }
 
 function stageTitle(stage: JobStage): string {
-  if (stage === 'preparing') return 'Salesforce prepares';
-  if (stage === 'counting') return 'counting';
-  return 'estimating';
+  const titles: Partial<Record<JobStage, string>> = {
+    describing: 'reading fields',
+    preparing: 'Salesforce prepares',
+    comparingStamps: 'comparing stamps',
+    fetching: 'fetching',
+    comparingIds: 'comparing ids',
+    counting: 'counting',
+  };
+  return titles[stage] ?? 'estimating';
 }
 
 /** The page cells of a job. */
