@@ -144,7 +144,7 @@ impl LoginHost {
             return Err(Error::Status { operation, status: status.as_u16(), retry_after: None });
         }
         let at = crate::client::answered_at(response.headers());
-        let body = crate::client::read_limited(&mut response).await;
+        let body = crate::failure::read_limited(&mut response).await;
         let speaks = serde_json::from_slice::<Vec<serde_json::Map<String, serde_json::Value>>>(&body)
             .is_ok_and(|versions| versions.iter().any(|version| version.contains_key("version")));
         if speaks { Ok(at) } else { Err(self.not_salesforce(&format!("status {}", status.as_u16()))) }
@@ -317,7 +317,7 @@ impl LoginHost {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
         // A host that is not Salesforce may send anything, of any length.
-        let body = crate::client::read_limited(&mut response).await;
+        let body = crate::failure::read_limited(&mut response).await;
         if !status.is_success() {
             return Err(self.refusal(operation, status, &body));
         }

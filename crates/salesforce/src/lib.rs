@@ -8,6 +8,7 @@ pub mod bulk;
 mod client;
 pub mod describe;
 mod error;
+mod failure;
 mod limits;
 mod organization;
 mod origin;

@@ -8,12 +8,13 @@
 
 mod config;
 mod keychain;
+mod refusal;
 mod salesforce;
 mod store;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::salesforce::refused;
+pub(crate) use refusal::refused;
 
 /// Who can mend a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
