@@ -8,6 +8,8 @@ use store::audit::{self, Act};
 use store::binding::{self, Binding};
 use store::counts::{self, Count, SalesforceCount};
 use store::jobs::{self, JobState, NewJob, Requested};
+use store::merge::merge_chunk;
+use store::reads::{Read, ReadKind};
 use store::{Error, SchemaState, Store, StoreOptions, leases, objects, settings};
 
 use crate::world::{World, entry, product, read_end};
@@ -133,22 +135,44 @@ async fn a_lease_whose_backend_is_gone_is_free_at_once(pool: PgPool) {
     assert!(leases::renew(&store, &mut lease).await.is_err());
 }
 
+/// Waits until some session of this database waits for a lock.
+async fn until_somebody_waits(pool: &PgPool) {
+    let waiting = "select pid from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock'";
+    while sqlx::query(waiting).fetch_all(pool).await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[sqlx::test(migrator = "store::MIGRATOR")]
 async fn a_writer_keeps_successors_out_but_not_its_own_renewal(pool: PgPool) {
-    let store = Store::on_pool(pool.clone()).await.unwrap();
-    let mut lease = leases::acquire(&store, "load", "one").await.unwrap().unwrap();
-    // What a merge does first.
-    let mut writing = pool.begin().await.unwrap();
-    sqlx::query("select 1 from shadow_sync.leases where name = 'load' for key share")
-        .execute(&mut *writing)
-        .await
-        .unwrap();
-    leases::renew(&store, &mut lease).await.unwrap();
-    let mut successor = pool.begin().await.unwrap();
-    sqlx::query("set local lock_timeout = '50ms'").execute(&mut *successor).await.unwrap();
-    let taken =
-        sqlx::query("update shadow_sync.leases set token = gen_random_uuid()").execute(&mut *successor).await;
-    assert_eq!(taken.unwrap_err().as_database_error().unwrap().code().unwrap(), "55P03");
+    let mut world = World::start(pool.clone()).await;
+    let chunk = world.products(&[product(1, "A")]);
+    let mark = world.begin().await;
+    let mut lease = std::mem::replace(
+        &mut world.lease,
+        leases::acquire(&world.store, "another", "the test").await.unwrap().unwrap(),
+    );
+    let key = lease.key().clone();
+    // The merge waits in the middle of its transaction, its lease checked.
+    let mut blocker = pool.begin().await.unwrap();
+    let lock = "select from shadow_sync.objects where object = 'Product2' for update";
+    sqlx::query(lock).execute(&mut *blocker).await.unwrap();
+    let kind = ReadKind::Fetch { ids: Vec::new(), job: None };
+    let read = Read { mark, end: read_end(), kind };
+    let merging = merge_chunk(&world.store, &key, &world.product, &chunk, &read);
+    let meanwhile = async {
+        until_somebody_waits(&pool).await;
+        leases::renew(&world.store, &mut lease).await.unwrap();
+        let mut successor = pool.begin().await.unwrap();
+        sqlx::query("set local lock_timeout = '50ms'").execute(&mut *successor).await.unwrap();
+        let take = "update shadow_sync.leases set token = gen_random_uuid() where name = 'load'";
+        let taken = sqlx::query(take).execute(&mut *successor).await;
+        blocker.rollback().await.unwrap();
+        taken.unwrap_err().as_database_error().unwrap().code().unwrap().into_owned()
+    };
+    let (merged, refused) = tokio::join!(merging, meanwhile);
+    assert_eq!((merged.unwrap().inserted, refused.as_str()), (1, "55P03"));
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
