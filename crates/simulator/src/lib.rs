@@ -16,7 +16,6 @@ mod export;
 mod faults;
 mod http;
 mod ids;
-#[cfg(feature = "jwt-keys")]
 mod jwt_keys;
 mod lock;
 mod oauth;
@@ -39,7 +38,6 @@ pub use catalogue::{DEMO_USERNAME, SECOND_USERNAME};
 pub use error::Error;
 pub use faults::{Fault, FaultId};
 pub use ids::{RecordId, SIMULATED_ORG_PREFIX};
-#[cfg(feature = "jwt-keys")]
 pub use jwt_keys::JwtKeys;
 pub use oauth::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 pub use options::Options;
