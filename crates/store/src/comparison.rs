@@ -176,6 +176,21 @@ impl Gone {
     }
 }
 
+/// Notes in the merging transaction that a job did not get these stored records when it asked for them: its id
+/// comparison looks at them again, although it had seen their stamps.
+pub(crate) async fn suspect(tx: &mut PgTransaction<'_>, job: JobId, gone: &Gone) -> Result<(), Error> {
+    let ids: Vec<&str> = gone.rows.iter().chain(&gone.rejected).map(RecordId::as_str).collect();
+    sqlx::query!(
+        "insert into shadow_sync.job_removals (job_id, record_id) select $1, unnest($2::text[])
+         on conflict do nothing",
+        job.0,
+        &ids as &[&str],
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Those of some ids that are stored or rejected, and that no later read brought.
 pub(crate) async fn removable(
     tx: &mut PgTransaction<'_>,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use shadow::{JobId, ObjectName, ReadMark};
 use sqlx::PgTransaction;
+use sqlx::error::DatabaseError;
 
 use crate::audit::{self, Act};
 use crate::error::{Error, corrupt};
@@ -235,8 +236,10 @@ pub async fn open(store: &Store) -> Result<Vec<Job>, Error> {
 }
 
 /// Asks something of a job; returns the job as it is then. A job that does not run obeys at once.
+///
+/// - **Errors:** [`Error::JobOpen`] if a failed job is to run again while another of its object is not ended.
 pub async fn request(store: &Store, id: JobId, requested: Requested) -> Result<Job, Error> {
-    sqlx::query!(
+    let written = sqlx::query!(
         "update shadow_sync.jobs
             set requested = $2,
                 state = case
@@ -254,22 +257,18 @@ pub async fn request(store: &Store, id: JobId, requested: Requested) -> Result<J
         requested.as_str(),
     )
     .execute(store.pool())
-    .await
-    .map_err(|error| open_job(error, id))?;
-    get(store, id).await
-}
-
-/// A failed job cannot be opened again while another of its object is open.
-fn open_job(error: sqlx::Error, id: JobId) -> Error {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => {
-            Error::Contention { state: format!("job {id}: its object has another open job") }
+    .await;
+    let job = get(store, id).await?;
+    match written {
+        Ok(_) => Ok(job),
+        Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => {
+            Err(Error::JobOpen(job.object))
         }
-        _ => error.into(),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Runs `work` in a transaction that holds the lease and the job's row.
+/// Begins a transaction that holds the lease and the job's row.
 async fn held<'a>(
     store: &Store,
     lease: &LeaseKey,

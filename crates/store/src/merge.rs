@@ -102,7 +102,7 @@ pub async fn merge_prepared(
     read: &Read,
 ) -> Result<MergeOutcome, Error> {
     failpoint::reach("chunk.staged");
-    let merge = Merge { store, lease, mapping, read };
+    let merge = Merge { store, lease, mapping, read, absent: absent(read, &chunk) };
     let mut done = MergeOutcome::default();
     let outcome = match merge.patiently(&chunk, Some(&MergeOutcome::default())).await {
         Err(error) if error.disposition() == Disposition::Park && !chunk.records.is_empty() => {
@@ -113,7 +113,7 @@ pub async fn merge_prepared(
     };
     failpoint::reach("chunk.committed");
     done.add(outcome);
-    done.absent = merge.absent(&chunk);
+    done.absent = merge.absent;
     done.seen.clear();
     Ok(done)
 }
@@ -124,6 +124,15 @@ struct Merge<'a> {
     lease: &'a LeaseKey,
     mapping: &'a ResolvedMapping,
     read: &'a Read,
+    /// The ids that a fetch asked for and the whole chunk does not have.
+    absent: Vec<RecordId>,
+}
+
+fn absent(read: &Read, chunk: &PreparedChunk) -> Vec<RecordId> {
+    match &read.kind {
+        ReadKind::Page(_) => Vec::new(),
+        ReadKind::Fetch { ids, .. } => ids.iter().filter(|id| chunk.find(id).is_none()).copied().collect(),
+    }
 }
 
 /// How often a chunk is planned anew before the obstacle is taken for lasting.
@@ -179,16 +188,6 @@ impl Merge<'_> {
         }
         done.stripped_nuls += chunk.stripped_nuls as u64;
         Ok(())
-    }
-
-    /// The ids that a fetch asked for and the chunk does not have.
-    fn absent(&self, chunk: &PreparedChunk) -> Vec<RecordId> {
-        match &self.read.kind {
-            ReadKind::Page(_) => Vec::new(),
-            ReadKind::Fetch { ids, .. } => {
-                ids.iter().filter(|id| chunk.find(id).is_none()).copied().collect()
-            }
-        }
     }
 
     /// The job that the read belongs to.

@@ -43,7 +43,7 @@ pub(super) async fn merge_once(
     }
     settle_dirty(&mut tx, merge, chunk, &plan, locked.has_dirty).await?;
     if locked.has_dirty && carried.is_some() {
-        outcome.deleted += settle_absent(&mut tx, merge, chunk).await?;
+        outcome.deleted += settle_absent(&mut tx, merge).await?;
     }
     outcome.stripped_nuls = chunk.stripped_nuls as u64;
     outcome.seen = unwritten(chunk, &plan);
@@ -173,13 +173,9 @@ const ABSENT_AT_ONCE: usize = 50;
 
 /// Settles dirty records that a fetch asked for and did not get: they are presumed deleted. Returns how many were
 /// stored.
-async fn settle_absent(
-    tx: &mut PgTransaction<'_>,
-    merge: &Merge<'_>,
-    chunk: &PreparedChunk,
-) -> Result<u64, Error> {
+async fn settle_absent(tx: &mut PgTransaction<'_>, merge: &Merge<'_>) -> Result<u64, Error> {
     let object = merge.mapping.object();
-    let absent = dirty::among(tx, object, &merge.absent(chunk)).await?;
+    let absent = dirty::among(tx, object, &merge.absent).await?;
     if absent.is_empty() {
         return Ok(0);
     }
@@ -215,6 +211,11 @@ async fn save_progress(
         ReadKind::Page(progress) => jobs::merged(tx, progress, tally, &whole.seen).await.map(Some),
         ReadKind::Fetch { ids, .. } => {
             stamps::fetched(tx, job, ids).await?;
+            if !merge.absent.is_empty() {
+                let (schema, mark) = (merge.store.tables_schema(), merge.read.mark);
+                let gone = comparison::removable(tx, schema, merge.mapping, &merge.absent, mark).await?;
+                comparison::suspect(tx, job, &gone).await?;
+            }
             if !whole.seen.is_empty() {
                 jobs::mark_seen(tx, job, &whole.seen).await?;
             }

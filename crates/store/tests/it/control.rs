@@ -220,6 +220,19 @@ async fn a_failed_job_can_be_run_again(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_failed_job_stays_failed_while_another_of_its_object_is_open(pool: PgPool) {
+    let world = World::start(pool).await;
+    let failed = world.job(&world.product, false).await;
+    let key = world.lease.key();
+    jobs::finish(&world.store, key, failed.id, JobState::Failed, None).await.unwrap();
+    let object = ObjectName::product();
+    jobs::create(&world.store, NewJob { object: &object, condition: None, started_by: "me" }).await.unwrap();
+    let refused = jobs::request(&world.store, failed.id, Requested::Run).await;
+    assert!(matches!(refused, Err(Error::JobOpen(_))));
+    assert_eq!(jobs::get(&world.store, failed.id).await.unwrap().state, JobState::Failed);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn both_sides_are_counted_and_kept(pool: PgPool) {
     let world = World::start(pool).await;
     world.merge_products(&[product(1, "A"), product(2, "")]).await;

@@ -124,6 +124,32 @@ async fn a_dirty_record_that_a_fetch_does_not_get_is_presumed_deleted(pool: PgPo
     );
 }
 
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_fetch_that_is_split_for_a_refused_record_takes_nobody_out(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.merge_products(&[product(1, "A"), product(2, "B")]).await;
+    // Both are dirty for a third that claims the first one's SKU.
+    world.merge_products(&[product(3, "A")]).await;
+    sqlx::query("insert into shadow_sync.dirty (object, record_id, reason, as_of) values ('Product2', $1, 'doubt', 0)")
+        .bind(product_id(2).to_string())
+        .execute(world.store.pool())
+        .await
+        .unwrap();
+    // A check of somebody else's refuses one name.
+    sqlx::query("alter table sf_product_shadow add check (name <> 'refused')")
+        .execute(world.store.pool())
+        .await
+        .unwrap();
+    world.fetch_dirty(&[product(1, "A"), product(2, "B"), product(3, "C").named("refused")]).await;
+    let skus = world.skus().await;
+    assert_eq!(
+        skus,
+        [("A".to_owned(), product_id(1).to_string()), ("B".to_owned(), product_id(2).to_string())]
+    );
+    assert_eq!(world.rejects().await, [(product_id(3).to_string(), "broken-value".to_owned())]);
+    assert_eq!(world.count("select count(*) from shadow_sync.tombstones").await, 0);
+}
+
 #[test]
 fn fifty_or_five_percent_go_without_asking() {
     assert_eq!(comparison::allowed_removals(10), 50);

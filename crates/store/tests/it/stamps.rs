@@ -55,6 +55,7 @@ async fn fetching_what_differs_empties_the_list_and_counts_for_the_job(pool: PgP
     let whole = world.products(&[product(1, "C").at(1)]);
     let outcome = merge_chunk(&world.store, key, &world.product, &whole, &read).await.unwrap();
     assert_eq!((outcome.updated, outcome.absent), (1, vec![product_id(2)]));
+    assert_eq!(comparison::candidates(&world.store, job.id, None, 9).await.unwrap(), []);
     assert_eq!(stamps::left_to_fetch(&world.store, job.id).await.unwrap(), 0);
     let saved = jobs::get(&world.store, job.id).await.unwrap();
     assert_eq!((saved.counts.read, saved.counts.updated, saved.counts.equal), (2, 1, 0));
@@ -74,4 +75,25 @@ async fn a_row_read_too_soon_after_its_stamp_is_fetched_again(pool: PgPool) {
     let key = world.lease.key();
     let outcome = stamps::compare_chunk(&world.store, key, &world.product, &chunk, &progress).await.unwrap();
     assert_eq!((outcome.equal, outcome.differing), (0, 1));
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_stored_record_that_vanishes_between_two_reads_is_a_candidate_for_removal(pool: PgPool) {
+    use store::merge::merge_chunk;
+    use store::reads::{Read, ReadKind};
+
+    let world = World::start(pool).await;
+    world.merge_products(&[product(1, "A"), product(2, "B")]).await;
+    let job = world.job(&world.product, true).await;
+    let chunk = only_stamps(&world, &[product(1, "A"), product(2, "B").at(1)]);
+    let progress = page_progress(job.id, 1, &chunk, true);
+    let key = world.lease.key();
+    stamps::compare_chunk(&world.store, key, &world.product, &chunk, &progress).await.unwrap();
+    let ids = stamps::next_to_fetch(&world.store, job.id, 10).await.unwrap();
+    let mark = world.begin().await;
+    let read = Read { mark, end: read_end(), kind: ReadKind::Fetch { ids, job: Some(job.id) } };
+    merge_chunk(&world.store, key, &world.product, &world.products(&[]), &read).await.unwrap();
+    let found = comparison::compare_ids(&world.store, key, &world.product, job.id).await.unwrap();
+    assert_eq!(found.candidates, 1);
+    assert_eq!(comparison::candidates(&world.store, job.id, None, 9).await.unwrap(), [product_id(2)]);
 }
