@@ -6,7 +6,7 @@ export const STRIP_MS = 6 * 3_600_000;
 export interface StripMark {
   /** Share of the width, 0 to 1. */
   at: number;
-  verdict: 'equal' | 'differs';
+  verdict: 'unverified' | 'differs';
 }
 
 export type StripState =
@@ -44,7 +44,7 @@ export function stripMarks(objects: ObjectStatus[], now: number): StripMark[] {
     const at = Date.parse(count.salesforceAt);
     if (now - at > STRIP_MS) continue;
     const minute = Math.round(at / 60_000);
-    const verdict = count.unexplained === 0 ? 'equal' : 'differs';
+    const verdict = count.unexplained === 0 ? 'unverified' : 'differs';
     if (marks.get(minute)?.verdict !== 'differs') marks.set(minute, { at: place(at, now), verdict });
   }
   return [...marks.values()];

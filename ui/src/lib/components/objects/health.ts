@@ -1,14 +1,14 @@
 import type { CountView, ObjectHealth, ObjectStatus } from '$lib/api/shapes';
 import type { Verdict } from '$lib/components/ui/Mark.svelte';
 
-/** Counts older than this are no longer called equal: the mark goes dashed. */
-const FRESH_MS = 24 * 3_600_000;
-
-/** What the mark between two counts may claim. */
-export function verdictOf(count: CountView, now: number): Verdict {
+/**
+ * What the mark between two counts may claim. Equal counts say nothing of what is in the records, so the mark is dashed:
+ * solid and green is kept for what was verified record by record.
+ */
+export function verdictOf(count: CountView): Verdict {
   if (count.unexplained === null || !count.salesforceAt) return 'unknown';
   if (count.unexplained !== 0) return 'differs';
-  return now - Date.parse(count.salesforceAt) <= FRESH_MS ? 'equal' : 'unverified';
+  return 'unverified';
 }
 
 export const healthWords: Record<ObjectHealth, string> = {
