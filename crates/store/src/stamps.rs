@@ -1,6 +1,8 @@
 //! The quick second load: ids and stamps are read, and only what differs is fetched whole.
 
-use chrono::{DateTime, Utc};
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use shadow::value::parse_moment;
 use shadow::{JobId, RecordId, ResolvedMapping, RowChunk, UnreadableChunk};
 use sqlx::PgTransaction;
@@ -12,7 +14,7 @@ use crate::session::Store;
 use crate::tables::shape::TableShape;
 
 /// A row read so soon after its stamp may have missed a change that commits later with the same stamp.
-const SETTLED_AFTER_SECS: f64 = 600.0;
+const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// What a chunk of ids and stamps came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +41,26 @@ pub async fn compare_chunk(
     let mut tx = store.begin().await?;
     leases::check(&mut tx, lease).await?;
     let shape = TableShape::of(&mapping.mapping, store.tables_schema());
-    let differing: Vec<String> = sqlx::query_scalar(shape.differing())
+    let stored: Vec<(String, DateTime<Utc>, DateTime<Utc>)> = sqlx::query_as(shape.stamps())
         .bind(&texts)
-        .bind(&stamps)
         .bind(mapping.object().as_str())
-        .bind(SETTLED_AFTER_SECS)
         .fetch_all(&mut *tx)
         .await?;
+    let settled: HashSet<(&str, DateTime<Utc>)> = stored
+        .iter()
+        .filter(|(_, stamp, read_end)| *read_end - *stamp >= SETTLED_AFTER)
+        .map(|(id, stamp, _)| (id.as_str(), *stamp))
+        .collect();
+    let differs = |(id, stamp): &(&&str, &Option<DateTime<Utc>>)| {
+        stamp.is_none_or(|stamp| !settled.contains(&(**id, stamp)))
+    };
+    let differing: Vec<&str> = texts.iter().zip(&stamps).filter(differs).map(|(id, _)| *id).collect();
     if !differing.is_empty() {
         sqlx::query!(
             "insert into shadow_sync.job_fetch (job_id, record_id) select $1, unnest($2::text[])
              on conflict do nothing",
             progress.job.0,
-            &differing,
+            &differing as &[&str],
         )
         .execute(&mut *tx)
         .await?;

@@ -324,19 +324,13 @@ impl<'a> TableShape<'a> {
         ))
     }
 
-    /// Those of some ids whose stored stamp is not the given one, or was read too soon after it to be trusted.
-    /// `$1` ids, `$2` stamps, `$3` object, `$4` seconds that must lie between stamp and read.
-    pub(crate) fn differing(&self) -> Statement {
+    /// What is stored or rejected of some ids: key, stamp, and when it was read. `$1` ids, `$2` object.
+    pub(crate) fn stamps(&self) -> Statement {
         AssertSqlSafe(format!(
-            "select new.id
-               from unnest($1::text[], $2::timestamptz[]) as new (id, stamp)
-               left join {table} t
-                 on t.{key} = new.id and t.system_modstamp = new.stamp
-                and t.read_end >= new.stamp + make_interval(secs => $4)
-               left join shadow_sync.rejects r
-                 on r.object = $3 and r.record_id = new.id and r.system_modstamp = new.stamp
-                and r.read_end >= new.stamp + make_interval(secs => $4)
-              where t.{key} is null and r.record_id is null",
+            "select {key}, system_modstamp, read_end from {table} where {key} = any($1)
+             union all
+             select record_id, system_modstamp, read_end from shadow_sync.rejects
+              where object = $2 and record_id = any($1)",
             table = self.table,
             key = self.key,
         ))
