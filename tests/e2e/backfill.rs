@@ -1,4 +1,4 @@
-//! Steering a load from the window.
+//! Planning a load and steering it, from the window.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::org;
 use crate::window::Window;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_load_is_paused_resumed_and_cancelled_from_the_window() {
+async fn a_load_is_planned_paused_resumed_and_cancelled_from_the_window() {
     let callback = callback();
     // Salesforce takes longer to prepare the results than anybody in this test waits.
     let slow = Options { bulk_running: Duration::from_mins(10), ..org::options(&callback) };
@@ -19,7 +19,14 @@ async fn a_load_is_paused_resumed_and_cancelled_from_the_window() {
     window.press("wizard-sign-in").await;
     org::decide(&window.content("authorize-url").await, "approve").await;
     to_first_backfill(&window).await;
-    window.press("wizard-start").await;
+    window.press("wizard-close").await;
+
+    // Of the three objects that the plan offers, one is loaded.
+    window.press("nav-backfill").await;
+    window.press("backfill").await;
+    window.press("plan-PricebookEntry").await;
+    window.press("plan-Account").await;
+    window.press("start-backfill").await;
 
     let job = |state: &str| format!("[data-testid='job-Product2'][data-state='{state}']");
     window.wait_for(&job("running")).await;
@@ -30,7 +37,7 @@ async fn a_load_is_paused_resumed_and_cancelled_from_the_window() {
 
     // Cancelling asks first, and says what stays.
     window.press("cancel-Product2").await;
-    let question = window.text("cancel-dialog").await;
+    let question = window.content("cancel-dialog").await;
     assert!(question.contains("stay"), "{question}");
     window.press("confirm-cancel").await;
     let jobs = window.until_text("jobs", |jobs| jobs.contains("cancelled")).await;
