@@ -150,7 +150,7 @@ impl Shared {
             let is_open = self.slot.borrow().store.is_some();
             let outcome = if is_open { self.look().await } else { self.connect().await };
             if let Err(problem) = outcome {
-                self.fail(*problem);
+                self.fail(&problem);
             }
             let is_open = self.slot.borrow().store.is_some();
             tokio::select! {
@@ -243,7 +243,7 @@ impl Shared {
         Err(store::Error::SchemaBehind { pending }.into())
     }
 
-    fn fail(&self, problem: Problem) {
+    fn fail(&self, problem: &Problem) {
         let changed = self.slot.send_if_modified(|slot| {
             let since = match &slot.state {
                 DatabaseState::Failed { problem: before, since } if before.code == problem.code => {

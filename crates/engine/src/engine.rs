@@ -123,17 +123,17 @@ impl Engine {
 
     /// Opens an environment: starts its database and resumes its sign-in in the background. Another one that is
     /// open is closed first.
-    pub async fn open(&self, environment: config::Environment) -> Answer<Arc<OpenEnvironment>> {
+    pub async fn open(&self, environment: config::Environment) -> Arc<OpenEnvironment> {
         self.close().await;
         let opened = OpenEnvironment::open(
             environment,
             self.0.host.clone(),
             self.0.notices.clone(),
             self.0.shutdown.child_token(),
-        )?;
+        );
         *self.0.open.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.clone());
         self.publish(&[View::Status, View::Environments, View::SignIn]);
-        Ok(opened)
+        opened
     }
 
     /// Closes the open environment: running loads stop after the rows in flight, the embedded database stops if no

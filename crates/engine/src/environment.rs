@@ -37,7 +37,7 @@ impl OpenEnvironment {
         host: Host,
         notices: Notices,
         cancel: CancellationToken,
-    ) -> Answer<Arc<Self>> {
+    ) -> Arc<Self> {
         let tasks = TaskTracker::new();
         let sign_in = SignIn::new(&config, notices.clone());
         let environment = Arc::new(Self {
@@ -61,7 +61,7 @@ impl OpenEnvironment {
             resuming.resumed.cancel();
             resuming.notices.publish(&[View::Status, View::SignIn]);
         });
-        Ok(environment)
+        environment
     }
 
     /// The database, once it answers; waits while it starts.

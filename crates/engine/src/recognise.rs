@@ -54,7 +54,7 @@ fn of_host(host: &str) -> Option<RecognisedOrg> {
         Some(partition) => format!("{name}.{partition}.my.salesforce.com"),
     };
     Some(match (partition, name.rsplit_once("--")) {
-        (Some("sandbox"), Some((org, sandbox))) => {
+        (Some("sandbox") | None, Some((org, sandbox))) => {
             recognised(&login, &format!("Sandbox {sandbox} of {org}"), EnvironmentKind::Staging)
         }
         (Some("develop"), _) => {
@@ -65,9 +65,6 @@ fn of_host(host: &str) -> Option<RecognisedOrg> {
         }
         (Some(partition), _) => {
             recognised(&login, &format!("Org {name} ({partition})"), EnvironmentKind::Development)
-        }
-        (None, Some((org, sandbox))) => {
-            recognised(&login, &format!("Sandbox {sandbox} of {org}"), EnvironmentKind::Staging)
         }
         (None, None) if name.ends_with("-dev-ed") => {
             recognised(&login, &format!("Developer Edition org {name}"), EnvironmentKind::Development)

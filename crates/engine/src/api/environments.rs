@@ -130,14 +130,14 @@ pub async fn open(engine: &Engine, name: &str) -> Answer<()> {
     if engine.host().name == HostName::Console {
         config = config::use_environment(&config, name)?;
     }
-    engine.open(config.environment(name)?.clone()).await?;
+    engine.open(config.environment(name)?.clone()).await;
     Ok(())
 }
 
 /// Opens the environment that is meant: the named one, the only one, or the one a person chose.
 pub async fn open_meant(engine: &Engine, name: Option<&str>) -> Answer<()> {
     let config = engine.config()?;
-    engine.open(config.meant(name)?.clone()).await?;
+    engine.open(config.meant(name)?.clone()).await;
     Ok(())
 }
 
@@ -179,7 +179,7 @@ pub async fn look_around(engine: &Engine, login_url: &str) -> Answer<Environment
     if engine.host().name == HostName::Console {
         config::use_environment(&config, DEMO_NAME)?;
     }
-    engine.open(environment.clone()).await?;
+    engine.open(environment.clone()).await;
     Ok(view(engine, &environment))
 }
 

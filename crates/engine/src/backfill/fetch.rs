@@ -13,7 +13,9 @@ use super::run::{Ended, Run};
 use crate::problem::{Answer, MendAct, Mender, Problem};
 
 /// Records of one call.
-const FETCH_RECORDS: i64 = 2_000;
+const FETCH_RECORDS: i64 = CALL_RECORDS as i64;
+/// The same, to cut lists by.
+const CALL_RECORDS: usize = 2_000;
 /// How long records in doubt are waited for before the load ends without them; they stay dirty and are shown.
 const DOUBT_PATIENCE: Duration = Duration::from_secs(90);
 
@@ -57,7 +59,7 @@ pub(super) async fn dirty(run: &Run) -> Answer<Ended> {
 /// Fetches records by id and merges what came.
 pub(super) async fn fetch(run: &Run, ids: &[RecordId]) -> Answer<MergeOutcome> {
     let mut all = MergeOutcome::default();
-    for ids in ids.chunks(FETCH_RECORDS.unsigned_abs() as usize) {
+    for ids in ids.chunks(CALL_RECORDS) {
         let mark = reads::begin(&run.store).await?;
         let fields: Vec<&str> = run.mapping.field_names().collect();
         let client = run.client.with_purpose(Purpose::Fetch);

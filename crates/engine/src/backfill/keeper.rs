@@ -30,13 +30,11 @@ impl Keeper {
     /// - **Errors:** SS-4002 if another process loads the object.
     pub(super) async fn take(store: &Store, object: &ObjectName, holder: &str) -> Answer<Self> {
         let name = lease_name(object);
-        match leases::acquire(store, &name, holder).await? {
-            Some(lease) => Ok(Self { key: lease.key().clone(), lease: Some(lease), renewing: None }),
-            None => {
-                let holder = leases::holder(store, &name).await?;
-                Err(Box::new(held(object, holder.as_deref().unwrap_or("Another process"))))
-            }
+        if let Some(lease) = leases::acquire(store, &name, holder).await? {
+            return Ok(Self { key: lease.key().clone(), lease: Some(lease), renewing: None });
         }
+        let holder = leases::holder(store, &name).await?;
+        Err(Box::new(held(object, holder.as_deref().unwrap_or("Another process"))))
     }
 
     /// What transactions check.

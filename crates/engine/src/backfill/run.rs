@@ -213,7 +213,7 @@ impl Run {
                 None => (self.create_bulk(job, whole).await?, true),
             };
             match self.load_bulk(job, &bulk).await {
-                Err(problem) if self.may_begin_anew(&problem, tries, is_new) => {
+                Err(problem) if Self::may_begin_anew(&problem, tries, is_new) => {
                     tracing::warn!(
                         job.id = self.id.0,
                         problem.code = problem.code,
@@ -226,7 +226,7 @@ impl Run {
     }
 
     /// Results that are gone, and Bulk jobs that Salesforce failed, are asked for again; a resumed one always once.
-    fn may_begin_anew(&self, found: &Problem, tries: u32, is_new: bool) -> bool {
+    fn may_begin_anew(found: &Problem, tries: u32, is_new: bool) -> bool {
         let is_bulk = found.code == problem::QUERY_JOB_FAILED || found.code == problem::QUERY_JOB_GONE;
         is_bulk && (tries < BULK_TRIES || !is_new)
     }
