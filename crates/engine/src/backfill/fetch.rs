@@ -13,7 +13,7 @@ use super::run::{Ended, Run};
 use crate::problem::{Answer, MendAct, Mender, Problem};
 
 /// Records of one call.
-const FETCH_RECORDS: i64 = CALL_RECORDS as i64;
+const FETCH_RECORDS: i64 = 2_000;
 /// The same, to cut lists by.
 const CALL_RECORDS: usize = 2_000;
 /// How long records in doubt are waited for before the load ends without them; they stay dirty and are shown.

@@ -177,12 +177,13 @@ impl Loads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::backfills::RowsView;
 
     #[test]
     fn a_cancelled_load_is_not_revived_by_pausing() {
         let live = Live::new(
             JobId(1),
-            Progress::resumed(Instant::now(), 0, Default::default(), Vec::new()),
+            Progress::resumed(Instant::now(), 0, RowsView::default(), Vec::new()),
             Instant::now(),
         );
         live.ask(Wish::Pause);
