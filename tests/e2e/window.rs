@@ -78,9 +78,11 @@ impl Window {
             if let Some(found) = look().await {
                 return found;
             }
-            if begun.elapsed() > PATIENCE {
-                panic!("{what} did not come. On screen:\n{}", self.all_text().await);
-            }
+            assert!(
+                begun.elapsed() <= PATIENCE,
+                "{what} did not come. On screen:\n{}",
+                self.all_text().await
+            );
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

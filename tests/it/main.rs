@@ -3,6 +3,8 @@
 //! `DATABASE_URL` names a PostgreSQL server on which every test gets a database of its own; `cargo xtask test` starts
 //! one.
 
+#![allow(clippy::unwrap_used, reason = "what cannot be had here fails the test, which is right")]
+
 mod backfill;
 mod cli;
 mod faults;

@@ -84,7 +84,11 @@ impl Context {
     }
 
     /// Tells a person something beside the result; goes to standard error, so that results can be piped.
-    #[expect(clippy::print_stderr, reason = "printing is what the command line does")]
+    #[expect(
+        clippy::print_stderr,
+        clippy::unused_self,
+        reason = "printing is what the command line does; with the context at hand"
+    )]
     pub fn tell(&self, text: &str) {
         eprintln!("{text}");
     }

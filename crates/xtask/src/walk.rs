@@ -93,7 +93,8 @@ fn go(window: &Window<'_>, steps: &mut Steps) -> Result<()> {
 }
 
 fn tell_counts(window: &Window<'_>, steps: &mut Steps, object: &str) -> Result<()> {
-    window.wait_for(&format!("{}[data-verdict='unverified']", of(&format!("count-{object}"))), steps.left())?;
+    window
+        .wait_for(&format!("{}[data-verdict='unverified']", of(&format!("count-{object}"))), steps.left())?;
     let count = |side: &str| window.text(&of(&format!("{side}-{object}"))).map(|text| number(&text));
     let (salesforce, shadow, rejected) = (count("salesforce")?, count("shadow")?, count("rejected")?);
     let unexplained = salesforce - shadow - rejected;

@@ -1,5 +1,7 @@
 //! Environments: list, add, use, remove; and the demo org.
 
+#![expect(clippy::needless_pass_by_value, reason = "a command is given its arguments by value")]
+
 use engine::api::environments::{EnvironmentView, NewEnvironment, RecognisedOrg};
 use engine::{Answer, Engine, api};
 use tauri::State;
