@@ -3,7 +3,11 @@
 //! `DATABASE_URL` names a PostgreSQL server on which every test gets a database of its own; `cargo xtask test` starts
 //! one.
 
-#![allow(clippy::unwrap_used, reason = "what cannot be had here fails the test, which is right")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what cannot be had here fails the test, and tests tell"
+)]
 
 mod backfill;
 mod cli;

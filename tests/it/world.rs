@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, PgPool, Row};
 use tempfile::TempDir;
 
 /// The longest that anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An org, a database, an engine.
 pub struct World {
