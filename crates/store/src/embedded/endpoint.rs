@@ -103,11 +103,24 @@ fn socket_folder(data_dir: &Path, uid: u32) -> PathBuf {
         return usual;
     }
     let name = format!("shadow-sync-{uid}-{:08x}", short_hash(data_dir.as_os_str().as_encoded_bytes()));
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| folder.is_dir());
+    // The server may run as another user than this program: a runtime folder is closed to everybody but its owner.
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|folder| is_owned_by(folder, uid));
     runtime.map(|folder| folder.join(&name)).filter(|folder| fits(folder)).unwrap_or_else(|| {
         // Not the variable TMPDIR: that can be as long as the folder that did not fit.
         Path::new("/tmp").join(&name)
     })
+}
+
+#[cfg(unix)]
+fn is_owned_by(folder: &Path, uid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    folder.metadata().is_ok_and(|found| found.is_dir() && found.uid() == uid)
+}
+
+#[cfg(not(unix))]
+fn is_owned_by(folder: &Path, _uid: u32) -> bool {
+    folder.is_dir()
 }
 
 fn fits(folder: &Path) -> bool {
