@@ -26,6 +26,7 @@ async fn looking_around_needs_one_click_and_says_simulated_org_everywhere() {
 async fn the_window_is_reached_by_keyboard_and_reaches_no_network() {
     let window = Window::open().await;
     window.press("look-around").await;
+    window.until_text("wizard-title", |title| title == "The demo org is ready.").await;
     window.press("wizard-close").await;
 
     window.find("page-title").await;
