@@ -95,7 +95,7 @@ fn measure_load(place: &Place, records: u64, table: &mut Table) -> Result<()> {
 /// Signs in, loads the products, and measures the load of the entries.
 fn first_load(place: &Place, records: u64) -> Result<(crate::process::Background, Measured)> {
     let org = place.start_org(records)?;
-    for words in [&["migrate"][..], &["login"], &["backfill", "Product2"]] {
+    for words in [&["migrate", "--yes"][..], &["login"], &["backfill", "Product2"]] {
         measured::run(&mut place.shadow_sync(words))?;
     }
     let load = measured::run(&mut place.shadow_sync(&["backfill", "PricebookEntry"]))?;

@@ -1,10 +1,10 @@
 //! Where a measurement runs: a folder, an embedded PostgreSQL with all its safety on, and a simulated org beside it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +18,8 @@ pub struct Place {
     programs: PathBuf,
     postgres: PathBuf,
     holder: Child,
+    /// Open as long as the holder may print.
+    _output: BufReader<ChildStdout>,
     connection: String,
     version: String,
 }
@@ -48,14 +50,14 @@ impl Place {
             .stdout(Stdio::piped())
             .spawn()
             .context("the embedded PostgreSQL could not be started")?;
-        let output = holder.stdout.take().context("it has no output")?;
-        let lines: Vec<String> = BufReader::new(output).lines().take(2).collect::<Result<_, _>>()?;
+        let mut output = BufReader::new(holder.stdout.take().context("it has no output")?);
+        let lines: Vec<String> = output.by_ref().lines().take(2).collect::<Result<_, _>>()?;
         let [first, second] = lines.as_slice() else {
             anyhow::bail!("the embedded PostgreSQL did not start")
         };
         let connection = second.trim_start_matches("psql ").trim_matches('\'').to_owned();
         let version = first.trim_start_matches("started ").to_owned();
-        Ok(Self { folder, programs, postgres, holder, connection, version })
+        Ok(Self { folder, programs, postgres, holder, _output: output, connection, version })
     }
 
     /// The folder.
