@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pubsub::{Pace, StreamRefusal};
+
 /// What the engine does after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
@@ -19,6 +21,12 @@ pub enum Disposition {
     Stop,
     /// A person asked for it.
     Cancelled,
+    /// The saved position of the event stream is gone: what came after it may be lost, so a hole is opened.
+    PositionLost,
+    /// The org's allowance of delivered events is spent: read changes by other means, try again by the hour.
+    AllocationSpent,
+    /// Somebody has to select the object, give a permission or buy a licence; it is asked again now and then.
+    Park,
 }
 
 /// Which of the org's allowances was spent.
@@ -299,6 +307,39 @@ pub enum Error {
         /// The job's id.
         job: String,
     },
+    /// A call of the event service that Salesforce refused, or a stream that it ended.
+    #[error("{refusal} ({operation}; {code}{})", said_under(rpc_id.as_deref()))]
+    StreamRefused {
+        /// What was being done.
+        operation: &'static str,
+        /// What it means.
+        refusal: StreamRefusal,
+        /// Salesforce's `error-code`, or the gRPC status where none came.
+        code: String,
+        /// Salesforce's id of the call, which its support asks for.
+        rpc_id: Option<String>,
+    },
+    /// The connection to the event service could not be made, or broke.
+    #[error("the connection to Salesforce's event service failed ({operation}): {reason}")]
+    StreamLost {
+        /// What was being done.
+        operation: &'static str,
+        /// What the network said.
+        reason: String,
+    },
+    /// A stream without events and without keep-alives.
+    #[error("nothing was heard from Salesforce's event stream for {} s", waited.as_secs())]
+    StreamSilent {
+        /// How long.
+        waited: Duration,
+    },
+    /// TLS for the event service could not be set up.
+    #[error("secure connections to the event service cannot be set up on this machine")]
+    TlsSetup {
+        /// Why not; commonly no root certificates.
+        #[source]
+        source: rustls::Error,
+    },
     /// The token's keeper failed: a keychain, a lock, a disk.
     #[error("the access token could not be renewed")]
     TokenKeeper {
@@ -314,7 +355,10 @@ impl Error {
         match self {
             Self::Refused { refusal: Refusal::LoginRate, .. }
             | Self::QuotaSpent { kind: QuotaKind::Concurrent, .. }
-            | Self::Transport { .. } => Disposition::Retry,
+            | Self::Transport { .. }
+            | Self::StreamLost { .. }
+            | Self::StreamSilent { .. } => Disposition::Retry,
+            Self::StreamRefused { refusal, .. } => refusal.disposition(),
             Self::Refused { .. } | Self::SignInNeeded | Self::Unauthorized => Disposition::Reauthenticate,
             Self::QuotaSpent { kind: QuotaKind::Daily | QuotaKind::Bulk, .. } => Disposition::Pause,
             Self::Status { status, .. } | Self::Rejected { status, .. } if is_transient(*status) => {
@@ -339,6 +383,7 @@ impl Error {
             | Self::Rejected { .. }
             | Self::Redirected { .. }
             | Self::Setup { .. }
+            | Self::TlsSetup { .. }
             | Self::Unreadable { .. }
             | Self::TokenKeeper { .. } => Disposition::Stop,
         }
@@ -347,15 +392,54 @@ impl Error {
     /// Salesforce's `errorCode`, where it gave one.
     pub fn salesforce_code(&self) -> Option<&str> {
         match self {
-            Self::Rejected { code, .. } | Self::Refused { code, .. } => Some(code),
+            Self::Rejected { code, .. } | Self::Refused { code, .. } | Self::StreamRefused { code, .. } => {
+                Some(code)
+            }
             _ => None,
         }
+    }
+
+    /// How patient to be before a stream that ended with this error is opened again.
+    pub fn pace(&self) -> Pace {
+        match self {
+            Self::StreamRefused { refusal, .. } => refusal.pace(),
+            _ => Pace::Usual,
+        }
+    }
+
+    /// Whether it is the schema that stands in the way: another try brings the same answer, other events are fine.
+    pub fn is_about_the_schema(&self) -> bool {
+        match self {
+            Self::StreamRefused { refusal, .. } => {
+                matches!(refusal, StreamRefusal::SchemaUnknown | StreamRefusal::SchemaForbidden)
+            }
+            Self::Unreadable { operation, .. } => *operation == SCHEMA,
+            _ => false,
+        }
+    }
+
+    /// Whether a renewed token may mend it.
+    pub(crate) fn ends_session(&self) -> bool {
+        matches!(
+            self,
+            Self::StreamRefused {
+                refusal: StreamRefusal::AuthenticationFailed | StreamRefusal::RenewalInvalid,
+                ..
+            }
+        )
     }
 }
 
 /// Statuses that go away by themselves: gateways without a route yet, throttling, maintenance.
 pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 406 | 408 | 420 | 429 | 500..=599)
+}
+
+/// The operation of asking for an event's schema.
+pub(crate) const SCHEMA: &str = "schema";
+
+fn said_under(rpc_id: Option<&str>) -> String {
+    rpc_id.map_or_else(String::new, |id| format!("; call {id}"))
 }
 
 fn described(text: &str) -> String {

@@ -1,9 +1,10 @@
-//! The protocols of Salesforce: sign-in, REST and Bulk API 2.0. Nothing here knows what a shadow is for.
+//! The protocols of Salesforce: sign-in, REST, Bulk API 2.0 and Pub/Sub API. Nothing here knows what a shadow is for.
 //!
 //! A [`Client`] is cheap to clone and carries the purpose its calls are counted under; a [`TokenSource`] brings its
 //! access token, and one expired session is renewed without the caller noticing.
 
 pub mod auth;
+pub mod avro;
 pub mod bulk;
 mod client;
 pub mod describe;
@@ -12,9 +13,12 @@ mod failure;
 mod limits;
 mod organization;
 mod origin;
+pub mod pubsub;
 mod purpose;
+mod replication;
 mod rest;
 mod retry;
+mod selection;
 pub mod soql;
 mod token;
 mod transport;
@@ -25,7 +29,9 @@ pub use limits::{ApiUsage, Limit, Limits};
 pub use organization::{CurrencyAnswer, Organization};
 pub use origin::{InstanceOrigin, OriginPolicy};
 pub use purpose::{CallMade, CallObserver, Purpose};
+pub use replication::{Deleted, DeletedRecord, Updated};
 pub use rest::{ApiVersion, Count, JsonRecord, Page, Retrieved};
 pub use retry::RetrySchedule;
+pub use selection::ChannelMember;
 pub use token::{AccessToken, TokenSource};
 pub use transport::{Transport, TransportOptions};

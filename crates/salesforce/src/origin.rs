@@ -92,7 +92,8 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn is_salesforce(url: &Url) -> bool {
+/// Whether an address lies under one of Salesforce's own domains.
+pub(crate) fn is_salesforce(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().to_ascii_lowercase();
     SALESFORCE_DOMAINS
         .iter()
@@ -100,7 +101,7 @@ fn is_salesforce(url: &Url) -> bool {
 }
 
 /// An address as far as it may be shown: no user, no query.
-fn shown(address: &str) -> String {
+pub(crate) fn shown(address: &str) -> String {
     Url::parse(address)
         .map_or_else(|_| "an unreadable address".to_owned(), |url| url.origin().ascii_serialization())
 }

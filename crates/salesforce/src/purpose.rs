@@ -21,6 +21,18 @@ pub enum Purpose {
     Backfill,
     /// Finding drift.
     Verify,
+    /// Changes of a span of time, beside the events.
+    CatchUp,
+    /// Ids and stamps of a whole object: records that were deleted without anybody noticing.
+    IdComparison,
+    /// Columns that no event carries.
+    Formula,
+    /// What the event stream needs to know: channels, members, permissions. The stream itself costs no call.
+    Stream,
+    /// Reading changes again and again while the stream may not deliver.
+    Poll,
+    /// Records that stored events are to be compared with.
+    Replay,
     /// Records by id: dirty records, holders of a SKU.
     Fetch,
     /// The preflight's checks.
@@ -31,12 +43,18 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::SignIn,
         Self::Describe,
         Self::Count,
         Self::Backfill,
         Self::Verify,
+        Self::CatchUp,
+        Self::IdComparison,
+        Self::Formula,
+        Self::Stream,
+        Self::Poll,
+        Self::Replay,
         Self::Fetch,
         Self::Doctor,
         Self::Limits,
@@ -50,6 +68,12 @@ impl Purpose {
             Self::Count => "count",
             Self::Backfill => "backfill",
             Self::Verify => "verify",
+            Self::CatchUp => "catch-up",
+            Self::IdComparison => "compare",
+            Self::Formula => "formula",
+            Self::Stream => "stream",
+            Self::Poll => "poll",
+            Self::Replay => "replay",
             Self::Fetch => "fetch",
             Self::Doctor => "doctor",
             Self::Limits => "limits",

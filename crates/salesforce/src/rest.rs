@@ -137,6 +137,14 @@ impl Client {
         self.pages("queryAll", "/queryAll", soql)
     }
 
+    /// Runs a query of the setup: channels, members, definitions.
+    pub(crate) fn tooling_query<'a>(
+        &'a self,
+        soql: &str,
+    ) -> impl Stream<Item = Result<Page, Error>> + Send + 'a {
+        self.pages("tooling query", "/tooling/query", soql)
+    }
+
     fn pages<'a>(
         &'a self,
         operation: &'static str,
