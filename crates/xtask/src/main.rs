@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a developer's tool: its output is its product")]
 
+mod alerts;
 mod bench;
 mod bindings;
 mod console;

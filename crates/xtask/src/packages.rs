@@ -24,7 +24,7 @@ pub enum Purpose {
 const DEBIAN: [(Purpose, &[&str]); 3] = [
     (Purpose::Build, &["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"]),
     (Purpose::Walk, &["webkit2gtk-driver", "xauth", "xvfb"]),
-    (Purpose::Test, &["dbus", "gnome-keyring", "postgresql", "procps", "python3-venv"]),
+    (Purpose::Test, &["dbus", "gnome-keyring", "postgresql", "procps", "prometheus", "python3-venv"]),
 ];
 
 /// Something must be installed, and nobody is there to be asked.
@@ -145,6 +145,7 @@ fn ensure_other_linux(purpose: Purpose) -> Result<()> {
         (Purpose::Walk, "WebKitWebDriver", "WebKitWebDriver (Debian: webkit2gtk-driver)"),
         (Purpose::Test, "gnome-keyring-daemon", "gnome-keyring"),
         (Purpose::Test, "dbus-run-session", "dbus"),
+        (Purpose::Test, "promtool", "promtool, which comes with Prometheus"),
         (Purpose::Test, "python3", "Python 3 with its module venv"),
     ];
     let absent =

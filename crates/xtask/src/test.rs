@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::alerts;
 use crate::console;
 use crate::display::VirtualDisplay;
 use crate::keychain::Keychain;
@@ -28,8 +29,9 @@ pub struct Args {
 type Check = (&'static str, f64, fn(&Workspace, &mut Stage<'_>) -> Result<bool>);
 
 /// The order: first what takes seconds, then what compiles, then what runs.
-const CHECKS: [Check; 11] = [
+const CHECKS: [Check; 12] = [
     ("format", 0.2, format),
+    ("alerts", 0.1, alerts::check),
     ("pages", 1.5, pages),
     ("build", 9.0, build),
     ("clippy", 6.0, clippy),
