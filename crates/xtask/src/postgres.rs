@@ -8,6 +8,10 @@ use anyhow::{Context, Result, ensure};
 use crate::process::{output_of, succeeds};
 use crate::workspace::Workspace;
 
+/// Names a folder with `bin`, `lib` and `share` of another PostgreSQL, on which the store is to be tested instead of
+/// Debian's.
+const OTHER: &str = "SHADOW_SYNC_OTHER_POSTGRES_DIR";
+
 /// A running server with data of its own; both are gone when this is dropped.
 pub struct Throwaway {
     folder: PathBuf,
@@ -33,8 +37,12 @@ impl Throwaway {
         Self::start(&native)
     }
 
-    /// Starts the newest PostgreSQL that Debian installed; `None` where it installed none.
+    /// Starts the PostgreSQL whose programs [`OTHER`] names, else the newest that Debian installed; `None` where it
+    /// installed none.
     pub fn debian() -> Result<Option<Self>> {
+        if let Some(programs) = std::env::var_os(OTHER) {
+            return Self::start(Path::new(&programs)).map(Some);
+        }
         let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let newest =
             installed.map(|entry| entry.path()).filter(|path| path.join("bin/initdb").is_file()).max();
