@@ -311,7 +311,14 @@ impl LoginHost {
         let outcome = self.transport.http().execute(request).await;
         if let Some(observer) = &self.observer {
             let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
-            observer(&CallMade { purpose: Purpose::SignIn, operation, status, at: None, usage: None });
+            observer(&CallMade {
+                purpose: Purpose::SignIn,
+                operation,
+                status,
+                at: None,
+                usage: None,
+                costs: false,
+            });
         }
         let mut response = outcome.map_err(|source| crate::client::transport(operation, source))?;
         let status = response.status();

@@ -311,6 +311,7 @@ impl Client {
             status: response.map(|response| response.status().as_u16()),
             at: response.and_then(|response| date_header(response.headers())),
             usage,
+            costs: call.costs(),
         });
     }
 }

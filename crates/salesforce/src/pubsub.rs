@@ -150,20 +150,17 @@ impl PubSub {
     ///
     /// - **Errors:** [`Error::ForeignOrigin`] where the token must not be sent, [`Error::TlsSetup`].
     pub fn new(options: PubSubOptions, tokens: Arc<dyn TokenSource>, org_id: OrgId) -> Result<Self, Error> {
-        let address = Arc::new(Address::of(&options.endpoint, &options.origins)?);
-        let connector = Connector::new(
-            Arc::clone(&address),
-            &options.extra_roots,
-            &options.proxy,
-            options.connect_timeout,
-        )?;
+        let PubSubOptions { endpoint, origins, extra_roots, proxy, connect_timeout, silence, window } =
+            options;
+        let address = Arc::new(Address::of(&endpoint, &origins)?);
+        let connector = Connector::new(Arc::clone(&address), extra_roots, &proxy, connect_timeout)?;
         let shared = Shared {
             address,
             connector,
             tokens,
             org_id,
-            silence: options.silence,
-            window: options.window,
+            silence,
+            window,
             connection: tokio::sync::Mutex::default(),
             connections_made: AtomicU64::new(0),
             schemas: Mutex::default(),

@@ -94,6 +94,8 @@ pub struct CallMade {
     pub at: Option<DateTime<Utc>>,
     /// The org's usage as the answer told it.
     pub usage: Option<ApiUsage>,
+    /// Whether it costs a call of the org's daily limit.
+    pub costs: bool,
 }
 
 /// Hears of every call. It is called inline: it must be quick and must not block.

@@ -22,8 +22,9 @@ use super::{AvroError, layout::HEADER};
 const MOST_ELEMENTS: usize = 1_000_000;
 
 /// A value as it stands in the bytes.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) enum Raw {
+    #[default]
     Null,
     Boolean(bool),
     Whole(i64),
@@ -61,12 +62,6 @@ pub(super) struct RawHeader {
     pub differences: Vec<String>,
     /// The bitmaps of fields that changed.
     pub changed: Vec<String>,
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self::Null
-    }
 }
 
 /// Reads the whole event. Bytes that are left over mean that another schema wrote it.

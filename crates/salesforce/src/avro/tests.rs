@@ -10,6 +10,20 @@ use super::{AvroError, Schema};
 
 const RECORD: &str = "01t58000003xYzAAAU";
 
+/// The kinds in the schema's order; the last one is unknown to us.
+const KINDS: [&str; 10] = [
+    "CREATE",
+    "UPDATE",
+    "DELETE",
+    "UNDELETE",
+    "GAP_CREATE",
+    "GAP_UPDATE",
+    "GAP_DELETE",
+    "GAP_UNDELETE",
+    "GAP_OVERFLOW",
+    "SNAPSHOT",
+];
+
 /// The schema of an event with these fields behind its header, as JSON `(name, type)`.
 fn schema_json(event: &str, fields: &[(&str, serde_json::Value)]) -> String {
     let text = |name: &str| json!({ "name": name, "type": "string" });
@@ -20,10 +34,7 @@ fn schema_json(event: &str, fields: &[(&str, serde_json::Value)]) -> String {
         "fields": [
             text("entityName"),
             texts("recordIds"),
-            { "name": "changeType", "type": { "type": "enum", "name": "ChangeType", "symbols": [
-                "CREATE", "UPDATE", "DELETE", "UNDELETE", "GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE",
-                "GAP_OVERFLOW", "SNAPSHOT"
-            ] } },
+            { "name": "changeType", "type": { "type": "enum", "name": "ChangeType", "symbols": KINDS } },
             text("changeOrigin"),
             text("transactionKey"),
             { "name": "sequenceNumber", "type": "int" },
@@ -37,7 +48,7 @@ fn schema_json(event: &str, fields: &[(&str, serde_json::Value)]) -> String {
     });
     let mut all = vec![json!({ "name": "ChangeEventHeader", "type": header })];
     for (name, field_type) in fields {
-        all.push(json!({ "name": name, "type": field_type, "doc": "Data", "default": null }));
+        all.push(json!({ "name": name, "type": field_type, "doc": "Data" }));
     }
     json!({ "type": "record", "name": event, "namespace": "com.sforce.eventbus", "fields": all }).to_string()
 }
@@ -169,19 +180,7 @@ impl Header {
     fn value(&self) -> Value {
         let text = |text: &str| Value::String(text.to_owned());
         let texts = |list: &[String]| Value::Array(list.iter().map(|item| text(item)).collect());
-        const SYMBOLS: [&str; 10] = [
-            "CREATE",
-            "UPDATE",
-            "DELETE",
-            "UNDELETE",
-            "GAP_CREATE",
-            "GAP_UPDATE",
-            "GAP_DELETE",
-            "GAP_UNDELETE",
-            "GAP_OVERFLOW",
-            "SNAPSHOT",
-        ];
-        let symbol = SYMBOLS.iter().position(|symbol| *symbol == self.kind).expect("a kind");
+        let symbol = KINDS.iter().position(|kind| *kind == self.kind).expect("a kind");
         let fields: Vec<(&str, Value)> = vec![
             ("entityName", text("Account")),
             ("recordIds", texts(&self.ids)),
@@ -555,8 +554,11 @@ fn bitmap(positions: impl Iterator<Item = usize>) -> Vec<String> {
         }
         bytes[position / 8] |= 1 << (position % 8);
     }
-    let digits: String = bytes.iter().rev().map(|byte| format!("{byte:02X}")).collect();
-    if digits.is_empty() { Vec::new() } else { vec![format!("0x{digits}")] }
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let digits = bytes.iter().rev().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
+    vec![format!("0x{digits}")]
 }
 
 /// A record of random fields: its schema, its event, the fields.

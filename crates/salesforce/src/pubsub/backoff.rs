@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shadow::retry;
+
 /// How patient to be after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pace {
@@ -13,20 +15,16 @@ pub enum Pace {
     Slow,
 }
 
-/// The edge that no doubling passes.
-const CAP: Duration = Duration::from_mins(1);
-
-/// What [`Pace::Slow`] waits at least, and its edge beyond that.
-const SLOW_FLOOR: Duration = Duration::from_mins(1);
-const SLOW_CAP: Duration = Duration::from_mins(4);
-
 impl Pace {
-    /// What is waited in any case, the edge of the first random part, and the edge of all later ones.
-    const fn shape(self) -> (Duration, Duration, Duration) {
+    /// What is waited in any case, and the random part on top of it.
+    const fn schedule(self) -> (Duration, retry::Backoff) {
+        let minute = Duration::from_mins(1);
         match self {
-            Self::Usual => (Duration::ZERO, Duration::from_secs(1), CAP),
-            Self::Busy => (Duration::ZERO, Duration::from_secs(5), CAP),
-            Self::Slow => (SLOW_FLOOR, Duration::from_secs(30), SLOW_CAP),
+            Self::Usual => (Duration::ZERO, retry::Backoff::STREAM),
+            Self::Busy => (Duration::ZERO, retry::Backoff { first: Duration::from_secs(5), most: minute }),
+            Self::Slow => {
+                (minute, retry::Backoff { first: Duration::from_secs(30), most: Duration::from_mins(4) })
+            }
         }
     }
 }
@@ -47,10 +45,9 @@ impl Backoff {
     /// - **Input:** `random` from 0.0 to 1.0.
     /// - **Source:** R 4.9 and 4.10.
     pub fn pause(&mut self, pace: Pace, random: f64) -> Duration {
-        let (floor, first, cap) = pace.shape();
-        let edge = first.saturating_mul(2_u32.saturating_pow(self.failures)).min(cap);
+        let (floor, schedule) = pace.schedule();
         self.failures = self.failures.saturating_add(1);
-        floor + edge.mul_f64(random.clamp(0.0, 1.0))
+        floor + schedule.pause(self.failures, random)
     }
 
     /// A message came: the next failure is a first one again. Being connected is not enough.

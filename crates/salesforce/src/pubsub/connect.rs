@@ -101,7 +101,7 @@ pub(super) struct Connector {
 impl Connector {
     pub fn new(
         address: Arc<Address>,
-        extra_roots: &[Vec<u8>],
+        extra_roots: Vec<Vec<u8>>,
         proxy: &Proxy,
         timeout: Duration,
     ) -> Result<Self, Error> {
@@ -223,10 +223,10 @@ fn server_name(host: &str) -> Result<ServerName<'static>, BoxError> {
 }
 
 /// The system's root certificates and further ones, as the HTTP client has them.
-fn tls_config(extra_roots: &[Vec<u8>]) -> Result<ClientConfig, Error> {
+fn tls_config(extra_roots: Vec<Vec<u8>>) -> Result<ClientConfig, Error> {
     let failed = |source| Error::TlsSetup { source };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = extra_roots.iter().map(|der| CertificateDer::from(der.clone()));
+    let roots = extra_roots.into_iter().map(CertificateDer::from);
     let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(roots, provider.clone());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
