@@ -9,13 +9,23 @@ import type {
   BackfillMode,
   BackfillPlan,
   CountsView,
+  DeadLettersView,
   EnvironmentView,
+  EventDetail,
+  EventFilter,
+  EventsView,
+  FlagName,
+  FlagView,
+  HoleView,
   JobView,
+  LagSeries,
   NewEnvironment,
   PreflightView,
   Problem,
   RecognisedOrg,
   RejectsView,
+  ReplayRequest,
+  ReplayView,
   StatusView,
   View,
 } from './shapes';
@@ -61,6 +71,29 @@ export interface Api {
   retryRejects(): Promise<number>;
 
   audit(): Promise<AuditView[]>;
+
+  /** Events, newest first, behind `filter.after`. */
+  events(filter: EventFilter): Promise<EventsView>;
+  event(position: number): Promise<EventDetail>;
+  deadLetters(): Promise<DeadLettersView>;
+  /** Fetches the records of dead letters; answers how many letters were mended. */
+  retryDeadLetters(ids: string[]): Promise<number>;
+  discardDeadLetters(ids: string[]): Promise<void>;
+  /** What a replay would look at and fetch; changes nothing. */
+  planReplay(request: ReplayRequest): Promise<ReplayView>;
+  replay(request: ReplayRequest): Promise<ReplayView>;
+  /** Samples between two times, at most `points` of them. */
+  lag(from: string, until: string, points: number): Promise<LagSeries>;
+
+  /** Holes, open ones first. */
+  holes(): Promise<HoleView[]>;
+  /** Starts a catch-up with its id comparison; of all objects where none is named. */
+  startCatchUp(objects: string[]): Promise<void>;
+  flags(): Promise<FlagView[]>;
+  setFlag(name: FlagName, isOn: boolean): Promise<void>;
+  /** Pauses all work on the environment, receiving too, or lets it go on. */
+  pauseSync(): Promise<void>;
+  resumeSync(): Promise<void>;
 
   /** Opens a record of the open environment's org in the system browser. */
   openInBrowser(url: string): Promise<void>;

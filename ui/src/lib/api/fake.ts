@@ -1,29 +1,51 @@
 /**
  * A scripted engine for `vite dev` and for looking at components: no network, no org, no database.
- * The scene is chosen by the address (`?scene=running`); `fake_scenes.ts` holds their data.
+ * The scene is chosen by the address (`?scene=running`); `fake/` holds their data.
  */
 import type {
   AuditView,
   BackfillPlan,
   CountsView,
+  DeadLettersView,
   EnvironmentView,
+  EventDetail,
+  EventFilter,
+  EventsView,
+  FlagName,
+  FlagView,
+  HoleView,
   JobView,
+  LagSeries,
   NewEnvironment,
   PreflightView,
   RecognisedOrg,
   RejectsView,
+  ReplayRequest,
+  ReplayView,
   StatusView,
   View,
 } from './shapes';
 import type { Api } from './client';
-import * as scenes from './fake_scenes';
+import * as events from './fake/events';
+import * as jobs from './fake/jobs';
+import * as live from './fake/live';
+import { audit } from './fake/audit';
+import { at, pause } from './fake/clock';
+import { lag } from './fake/lag';
+import { authorizeUrl, environment, recognise } from './fake/org';
+import { plan, preflight } from './fake/preflight';
+import { databaseDown } from './fake/problems';
+import { rejects } from './fake/rejects';
+import { scene, type Scene } from './fake/scene';
+import { counts, status } from './fake/status';
 
 export class FakeApi implements Api {
-  #scene: scenes.Scene;
+  #scene: Scene;
   #heard: (stale: View[]) => void = () => undefined;
+  #ticks = 0;
 
   constructor(name: string) {
-    this.#scene = scenes.scene(name);
+    this.#scene = scene(name);
     setInterval(() => this.#tick(), 400);
   }
 
@@ -34,7 +56,7 @@ export class FakeApi implements Api {
 
   async status(): Promise<StatusView> {
     if (this.#scene.statusFails && this.#scene.asked++ > 0) throw this.#scene.statusFails;
-    return scenes.status(this.#scene);
+    return status(this.#scene);
   }
 
   async environments(): Promise<EnvironmentView[]> {
@@ -42,22 +64,22 @@ export class FakeApi implements Api {
   }
 
   async recogniseOrg(address: string): Promise<RecognisedOrg> {
-    return scenes.recognise(address);
+    return recognise(address);
   }
 
   async addEnvironment(added: NewEnvironment): Promise<EnvironmentView> {
-    const environment = scenes.environment(added.name, added.kind, {
+    const made = environment(added.name, added.kind, {
       loginUrl: added.loginUrl,
       clientId: added.clientId ?? 'shadow-sync-demo',
     });
-    this.#scene.environments = [...this.#scene.environments, environment];
-    await this.useEnvironment(environment.name);
-    return environment;
+    this.#scene.environments = [...this.#scene.environments, made];
+    await this.useEnvironment(made.name);
+    return made;
   }
 
   async useEnvironment(name: string): Promise<void> {
-    await scenes.pause(300);
-    if (this.#scene.name === 'database-down') throw scenes.databaseDown;
+    await pause(300);
+    if (this.#scene.name === 'database-down') throw databaseDown;
     this.#scene.environments = this.#scene.environments.map((one) => ({ ...one, isOpen: one.name === name }));
     this.#scene.signedIn = false;
     this.#heard(['environments', 'status', 'signIn', 'jobs', 'counts']);
@@ -69,16 +91,16 @@ export class FakeApi implements Api {
   }
 
   async lookAround(): Promise<void> {
-    await scenes.pause(600);
-    this.#scene = scenes.scene('empty');
+    await pause(600);
+    this.#scene = scene('empty');
     this.#heard(['environments', 'status', 'signIn', 'jobs', 'counts', 'audit']);
   }
 
   async signIn(): Promise<void> {
     this.#scene.signIn = {
       state: 'waitingForBrowser',
-      authorizeUrl: scenes.authorizeUrl,
-      since: scenes.at(0),
+      authorizeUrl: authorizeUrl,
+      since: at(0),
     };
     this.#heard(['signIn']);
     setTimeout(() => {
@@ -100,17 +122,17 @@ export class FakeApi implements Api {
   }
 
   async preflight(): Promise<PreflightView> {
-    await scenes.pause(800);
-    return scenes.preflight;
+    await pause(800);
+    return preflight;
   }
 
   async planBackfill(objects: string[]): Promise<BackfillPlan> {
-    await scenes.pause(400);
-    return scenes.plan(objects);
+    await pause(400);
+    return plan(objects);
   }
 
   async startBackfill(objects: string[]): Promise<void> {
-    this.#scene.jobs = [...objects.map((object) => scenes.startedJob(object)), ...this.#scene.jobs];
+    this.#scene.jobs = [...objects.map((object) => jobs.startedJob(object)), ...this.#scene.jobs];
     this.#heard(['jobs']);
   }
 
@@ -128,18 +150,18 @@ export class FakeApi implements Api {
 
   async cancelJob(id: string): Promise<void> {
     this.#change(id, { state: 'cancelling' });
-    setTimeout(() => this.#change(id, { state: 'cancelled', stage: 'ended', endedAt: scenes.at(0) }), 1200);
+    setTimeout(() => this.#change(id, { state: 'cancelled', stage: 'ended', endedAt: at(0) }), 1200);
   }
 
   async counts(): Promise<CountsView> {
-    return scenes.counts(this.#scene);
+    return counts(this.#scene);
   }
 
   async countNow(): Promise<CountsView> {
-    await scenes.pause(900);
+    await pause(900);
     this.#scene.countedAt = Date.now();
     this.#heard(['counts']);
-    return scenes.counts(this.#scene);
+    return counts(this.#scene);
   }
 
   async consentRemovals(id: string): Promise<void> {
@@ -147,22 +169,96 @@ export class FakeApi implements Api {
   }
 
   async rejects(object: string | null): Promise<RejectsView> {
-    await scenes.pause(150);
-    return scenes.rejects(object);
+    await pause(150);
+    return rejects(object);
   }
 
   async retryRejects(): Promise<number> {
-    await scenes.pause(500);
+    await pause(500);
     this.#heard(['rejects']);
     return 0;
   }
 
   async audit(): Promise<AuditView[]> {
-    return this.#scene.jobs.length > 0 ? scenes.audit : [];
+    return this.#scene.jobs.length > 0 ? audit : [];
+  }
+
+  async events(filter: EventFilter): Promise<EventsView> {
+    return events.events(this.#scene, filter);
+  }
+
+  async event(position: number): Promise<EventDetail> {
+    await pause(60);
+    return events.event(this.#scene, position);
+  }
+
+  async deadLetters(): Promise<DeadLettersView> {
+    return events.deadLetters(this.#scene);
+  }
+
+  async retryDeadLetters(ids: string[]): Promise<number> {
+    await pause(600);
+    this.#remove(ids);
+    return ids.length;
+  }
+
+  async discardDeadLetters(ids: string[]): Promise<void> {
+    await pause(200);
+    this.#remove(ids);
+  }
+
+  async planReplay(request: ReplayRequest): Promise<ReplayView> {
+    await pause(500);
+    return live.replay(request.from, request.object, true);
+  }
+
+  async replay(request: ReplayRequest): Promise<ReplayView> {
+    await pause(900);
+    return live.replay(request.from, request.object, false);
+  }
+
+  async lag(from: string, until: string, points: number): Promise<LagSeries> {
+    if (this.#scene.name === 'database-down') throw databaseDown;
+    return lag(this.#scene, Date.parse(from), Date.parse(until), points);
+  }
+
+  async holes(): Promise<HoleView[]> {
+    return live.holes(this.#scene);
+  }
+
+  async startCatchUp(): Promise<void> {
+    await pause(400);
+    this.#heard(['jobs', 'holes', 'status']);
+  }
+
+  async flags(): Promise<FlagView[]> {
+    return live.flags(this.#scene);
+  }
+
+  async setFlag(name: FlagName, isOn: boolean): Promise<void> {
+    await pause(200);
+    if (isOn) this.#scene.flagsOff.delete(name);
+    else this.#scene.flagsOff.add(name);
+    this.#heard(['flags', 'status']);
+  }
+
+  async pauseSync(): Promise<void> {
+    this.#scene.stream = 'paused';
+    this.#heard(['status']);
+  }
+
+  async resumeSync(): Promise<void> {
+    this.#scene.stream = 'live';
+    this.#heard(['status']);
   }
 
   async openInBrowser(): Promise<void> {
-    await scenes.pause(50);
+    await pause(50);
+  }
+
+  #remove(letters: string[]): void {
+    letters.forEach((id) => this.#scene.lettersGone.add(id));
+    this.#heard(['deadLetters', 'events', 'status']);
   }
 
   #change(id: string, change: Partial<JobView>): void {
@@ -171,9 +267,18 @@ export class FakeApi implements Api {
   }
 
   #tick(): void {
+    if (!this.#scene.frozen && this.#scene.stream !== 'none') this.#arrive();
     const running = this.#scene.jobs.some((job) => job.state === 'running');
     if (!running || this.#scene.frozen) return;
-    this.#scene.jobs = this.#scene.jobs.map((job) => (job.state === 'running' ? scenes.advance(job) : job));
+    this.#scene.jobs = this.#scene.jobs.map((job) => (job.state === 'running' ? jobs.advance(job) : job));
     this.#heard(['jobs']);
+  }
+
+  /** One event each two seconds. */
+  #arrive(): void {
+    this.#ticks += 1;
+    if (this.#ticks % 5 !== 0) return;
+    events.arrive();
+    this.#heard(['events', 'status']);
   }
 }

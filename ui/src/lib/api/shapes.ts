@@ -21,7 +21,6 @@ export type {
   Mender,
   NewEnvironment_Deserialize as NewEnvironment,
   ObjectHealth,
-  ObjectStatus_Serialize as ObjectStatus,
   OrgView_Serialize as OrgView,
   PageState,
   PageView,
@@ -33,6 +32,12 @@ export type {
   RowsView,
   SignInFlow,
   SignInState_Serialize as SignInState,
-  StatusView_Serialize as StatusView,
-  View,
 } from './bindings';
+
+import type { ObjectStatus_Serialize, StatusView_Serialize, View as EngineView } from './bindings';
+import type { LiveObject, LiveStatus } from './live_shapes';
+
+export type * from './live_shapes';
+export type ObjectStatus = ObjectStatus_Serialize & LiveObject;
+export type StatusView = Omit<StatusView_Serialize, 'objects'> & LiveStatus & { objects: ObjectStatus[] };
+export type View = EngineView | 'events' | 'deadLetters' | 'holes' | 'lag' | 'flags';

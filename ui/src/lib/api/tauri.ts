@@ -1,17 +1,36 @@
 /** The engine behind the window. Every call is a command of the host; a refusal is a `Problem` as it stands. */
 import { commands, events } from './bindings';
 import type { Api } from './client';
-import type { View } from './shapes';
+import type { StatusView, View } from './shapes';
 
 /** What the host answers where there is nothing to say. */
 const nothing = async (call: Promise<unknown>): Promise<void> => void (await call);
+
+const noStream = { stream: null, workers: [], quota: null, schedules: [] };
+const noLag = {
+  lagMs: null,
+  liveThrough: null,
+  backlogEvents: 0,
+  backlogAgeMs: null,
+  heardAt: null,
+  holes: 0,
+  dirty: 0,
+  deadLetters: 0,
+  formulaLiveThrough: null,
+  nextCatchUp: null,
+};
+const later = () => Promise.reject(new Error('The engine of this build has no stream'));
 
 export class TauriApi implements Api {
   async listen(heard: (stale: View[]) => void): Promise<() => void> {
     return events.stale.listen((event) => heard(event.payload.views));
   }
 
-  status = commands.status;
+  status = async (): Promise<StatusView> => {
+    const status = await commands.status();
+    const objects = status.objects.map((object) => ({ ...noLag, ...object }));
+    return { ...noStream, ...status, objects };
+  };
 
   environments = commands.listEnvironments;
   recogniseOrg = commands.recogniseOrg;
@@ -41,4 +60,19 @@ export class TauriApi implements Api {
 
   audit = commands.listAudit;
   openInBrowser = (url: string) => nothing(commands.openRecord(url));
+
+  events = later;
+  event = later;
+  deadLetters = async () => ({ total: 0, groups: [] });
+  retryDeadLetters = later;
+  discardDeadLetters = later;
+  planReplay = later;
+  replay = later;
+  lag = later;
+  holes = async () => [];
+  startCatchUp = later;
+  flags = async () => [];
+  setFlag = later;
+  pauseSync = later;
+  resumeSync = later;
 }

@@ -18,6 +18,8 @@ export class Acts {
   /** The plan of a backfill is open, for these objects. */
   planning = $state.raw<string[]>();
   #counting = $state(false);
+  #catchingUp = $state(false);
+  #pausing = $state(false);
 
   constructor(private readonly app: Console) {}
 
@@ -31,6 +33,21 @@ export class Acts {
     run: () => void this.#count(),
     hindered: () => this.#hindered(),
     isBusy: () => this.#counting,
+  };
+
+  readonly catchUp: Act = {
+    run: () => void this.#catchUp(),
+    hindered: () =>
+      this.#hindered() ||
+      (this.app.status.data?.objects.every((object) => !object.loadedAt) ? 'Nothing is loaded yet' : false),
+    isBusy: () => this.#catchingUp,
+  };
+
+  /** Pauses all work on the environment, or lets it go on. */
+  readonly pause: Act = {
+    run: () => void this.#pauseOrResume(),
+    hindered: () => (this.app.status.data?.stream ? false : 'There is no stream'),
+    isBusy: () => this.#pausing,
   };
 
   /** Whether the catalogue's mending act is one that works from anywhere. */
@@ -77,6 +94,27 @@ export class Acts {
       });
     });
     this.#counting = false;
+  }
+
+  async #catchUp(): Promise<void> {
+    if (this.#catchingUp) return;
+    this.#catchingUp = true;
+    await this.app.act('Catch up', async () => {
+      await this.app.api.startCatchUp([]);
+      this.app.toasts.show('Catch-up started', { text: 'Show', run: () => this.app.router.go('backfill') });
+    });
+    this.#catchingUp = false;
+  }
+
+  async #pauseOrResume(): Promise<void> {
+    if (this.#pausing) return;
+    this.#pausing = true;
+    const isPaused = this.app.status.data?.stream?.state === 'paused';
+    await this.app.act(isPaused ? 'Resume' : 'Pause', async () => {
+      await (isPaused ? this.app.api.resumeSync() : this.app.api.pauseSync());
+      await this.app.status.load();
+    });
+    this.#pausing = false;
   }
 }
 

@@ -2,7 +2,10 @@ import { getContext, setContext } from 'svelte';
 import type {
   AuditView,
   CountsView,
+  DeadLettersView,
   EnvironmentView,
+  FlagView,
+  HoleView,
   JobView,
   Problem,
   StatusView,
@@ -29,6 +32,9 @@ export class Console {
   readonly jobs: Resource<JobView[]>;
   readonly counts: Resource<CountsView>;
   readonly audit: Resource<AuditView[]>;
+  readonly deadLetters: Resource<DeadLettersView>;
+  readonly holes: Resource<HoleView[]>;
+  readonly flags: Resource<FlagView[]>;
 
   /** The wizard is on screen; `skipping` it needs an environment. */
   wizard = $state<'closed' | 'choose' | 'connect'>('closed');
@@ -48,11 +54,17 @@ export class Console {
     this.jobs = new Resource(() => api.jobs());
     this.counts = new Resource(() => api.counts());
     this.audit = new Resource(() => api.audit());
+    this.deadLetters = new Resource(() => api.deadLetters());
+    this.holes = new Resource(() => api.holes());
+    this.flags = new Resource(() => api.flags());
     this.onStale(['status', 'signIn', 'jobs', 'counts', 'environments'], () => void this.status.load());
     this.onStale(['environments'], () => void this.environments.load());
     this.onStale(['jobs'], () => void this.jobs.load());
     this.onStale(['counts', 'rejects'], () => void this.counts.load());
     this.onStale(['audit'], () => void this.audit.load());
+    this.onStale(['deadLetters'], () => void this.deadLetters.load());
+    this.onStale(['holes'], () => void this.holes.load());
+    this.onStale(['flags'], () => void this.flags.load());
   }
 
   /** Asks for everything and listens for what goes stale. */
@@ -94,7 +106,7 @@ export class Console {
 
   /** Forgets what was said of the environment before and asks again. */
   async reload(): Promise<void> {
-    for (const resource of [this.status, this.jobs, this.counts, this.audit]) resource.forget();
+    for (const resource of [this.status, ...this.#ofEnvironment]) resource.forget();
     // What is in the database waits until the database answers; the frame does not.
     void this.loadAll();
     await Promise.all([this.status.load(), this.environments.load()]);
@@ -102,8 +114,14 @@ export class Console {
 
   /** Asks for everything again; data stays on screen meanwhile. */
   async loadAll(): Promise<void> {
-    const asked = [this.status, this.environments, this.jobs, this.counts, this.audit];
+    const asked = [this.status, this.environments, ...this.#ofEnvironment];
     await Promise.all(asked.map((resource) => resource.load()));
+  }
+
+  /** What is read from the environment's database. */
+  get #ofEnvironment(): Resource<unknown>[] {
+    const { jobs, counts, audit, deadLetters, holes, flags } = this;
+    return [jobs, counts, audit, deadLetters, holes, flags];
   }
 
   #heard(stale: View[]): void {

@@ -1,7 +1,10 @@
+import { getContext, setContext } from 'svelte';
 import type { Acts } from './acts.svelte';
 import type { Console } from './console.svelte';
 import { pages, type Page } from './router.svelte';
 import { nav } from '$lib/components/frame/nav';
+
+const CONTEXT = Symbol('keys');
 
 /** After G, the next letter chooses a page; for this long. */
 const SEQUENCE_MS = 1500;
@@ -20,7 +23,12 @@ export const shortcuts: Shortcut[] = [
   { keys: ['Ctrl', ','], does: 'Settings' },
   { keys: ['V'], does: 'Count now' },
   { keys: ['B'], does: 'Plan a backfill' },
-  { keys: ['P'], does: 'Pause or resume the backfill' },
+  { keys: ['P'], does: 'Pause or resume what the page shows' },
+  { keys: ['J', 'K'], does: 'Next, previous row' },
+  { keys: ['R'], does: 'Retry dead letters' },
+  { keys: ['[', ']'], does: 'Shorter, longer time range' },
+  { keys: ['←', '→'], does: 'Move the crosshair' },
+  { keys: ['0'], does: 'Whole time range' },
   { keys: ['/'], does: 'Find or filter' },
   { keys: ['F6'], does: 'Next region' },
   { keys: ['Esc'], does: 'Close, back, cancel' },
@@ -33,6 +41,8 @@ export class Keys {
   palette = $state(false);
   sheet = $state(false);
   #sequenceUntil = 0;
+  /** What the page on screen does with keys of its own. */
+  #page: ((key: string) => boolean) | undefined;
 
   constructor(
     private readonly app: Console,
@@ -44,6 +54,14 @@ export class Keys {
     if (event.defaultPrevented || event.isComposing) return;
     const withModifier = event.ctrlKey || event.metaKey;
     if (withModifier && !event.altKey ? this.#modified(event) : this.#plain(event)) event.preventDefault();
+  }
+
+  /** Gives keys to the page on screen; answers with the function that takes them back. */
+  onPage(handler: (key: string) => boolean): () => void {
+    this.#page = handler;
+    return () => {
+      if (this.#page === handler) this.#page = undefined;
+    };
   }
 
   #modified(event: KeyboardEvent): boolean {
@@ -72,7 +90,10 @@ export class Keys {
       this.sheet = true;
       return true;
     }
-    return this.app.appearance.singleKeys && this.#letter(event.key.toLowerCase());
+    const isLetter = event.key.length === 1;
+    if (isLetter && !this.app.appearance.singleKeys) return false;
+    if (!isLetter) return !isControl(event.target) && this.#onPage(event.key);
+    return this.#letter(event.key.toLowerCase());
   }
 
   #letter(key: string): boolean {
@@ -82,10 +103,12 @@ export class Keys {
       if (page) this.app.router.go(page);
       return page !== undefined;
     }
+    if (key === 'g') {
+      this.#sequenceUntil = performance.now() + SEQUENCE_MS;
+      return true;
+    }
+    if (this.#onPage(key)) return true;
     switch (key) {
-      case 'g':
-        this.#sequenceUntil = performance.now() + SEQUENCE_MS;
-        return true;
       case 'v':
         return this.#run(this.acts.count);
       case 'b':
@@ -97,6 +120,10 @@ export class Keys {
       default:
         return false;
     }
+  }
+
+  #onPage(key: string): boolean {
+    return this.#page?.(key) ?? false;
   }
 
   #run(act: { run: () => void; hindered: () => string | false }): boolean {
@@ -138,6 +165,11 @@ function isTyping(target: EventTarget | null): boolean {
   );
 }
 
+/** Arrows move choices and lists by themselves there. */
+function isControl(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.matches('input, textarea, select');
+}
+
 function focusOn(selector: string): boolean {
   const target = document.querySelector(selector);
   if (target instanceof HTMLElement) target.focus();
@@ -147,4 +179,14 @@ function focusOn(selector: string): boolean {
 /** The address letter of a page, for the palette. */
 export function pageKeys(page: Page): string[] {
   return ['G', nav[page].key];
+}
+
+export function provideKeys(keys: Keys): Keys {
+  return setContext(CONTEXT, keys);
+}
+
+/** Gives keys to a page while it is on screen: the handler answers whether it knew the key. */
+export function usePageKeys(handler: (key: string) => boolean): void {
+  const keys = getContext<Keys>(CONTEXT);
+  $effect(() => keys.onPage(handler));
 }

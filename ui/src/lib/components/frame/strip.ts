@@ -1,4 +1,5 @@
-import type { ObjectStatus } from '$lib/api/shapes';
+import type { HoleView, ObjectStatus, StatusView } from '$lib/api/shapes';
+import { lagNow, lagTone, type LagTone } from '$lib/components/objects/live';
 
 /** Six hours are on the strip. */
 export const STRIP_MS = 6 * 3_600_000;
@@ -11,29 +12,63 @@ export interface StripMark {
 
 export type StripState =
   | { kind: 'empty'; objects: string[] }
-  | { kind: 'loading'; objects: string[] }
-  | { kind: 'loaded'; through: number; live: number; object: string };
+  /** Nothing is promised before the load ends; the objects beside it go on, with this lag. */
+  | { kind: 'loading'; objects: string[]; othersLagMs: number | null }
+  /** There is no stream: as good as the last load. */
+  | { kind: 'loaded'; through: number; live: number; object: string }
+  | {
+      kind: 'live';
+      through: number;
+      live: number;
+      object: string;
+      lagMs: number;
+      tone: LagTone;
+      isPaused: boolean;
+    };
 
 /** Where a time stands on a strip that ends now, 0 to 1. */
-export function place(at: number, now: number): number {
-  return Math.min(1, Math.max(0, 1 - (now - at) / STRIP_MS));
+export function place(at: number, now: number, span = STRIP_MS): number {
+  return Math.min(1, Math.max(0, 1 - (now - at) / span));
 }
 
-/** What the strip can say: the object whose last complete load is the oldest decides. */
-export function stripState(objects: ObjectStatus[], now: number): StripState {
-  const loading = objects.filter((object) => object.health === 'backfilling').map((object) => object.object);
+/** What the strip can say: the object that is the furthest back decides. */
+export function stripState(status: Pick<StatusView, 'objects' | 'stream' | 'at'>, now: number): StripState {
+  const { objects, stream } = status;
+  const lags = objects.map((object) => lagNow(object, status.at, now));
+  const loading = objects.filter((object) => object.health === 'backfilling' && !object.readyAt);
+  if (loading.length > 0) {
+    const others = lags.filter(
+      (lag, index) => lag !== null && !loading.includes(objects[index] as ObjectStatus),
+    );
+    return {
+      kind: 'loading',
+      objects: loading.map((object) => object.object),
+      othersLagMs: stream && others.length > 0 ? Math.max(...others.map((lag) => lag ?? 0)) : null,
+    };
+  }
+  const missing = objects.filter((object) => !object.loadedAt && !object.liveThrough);
+  if (objects.length === 0 || missing.length > 0) {
+    return {
+      kind: 'empty',
+      objects: missing.length < objects.length ? missing.map((one) => one.object) : [],
+    };
+  }
+  const lagMs = Math.max(...lags.map((lag) => lag ?? -1));
+  if (!stream || lagMs < 0) return loadedState(objects, now);
+  const worst = objects[lags.indexOf(lagMs)] as ObjectStatus;
+  const through = worst.liveThrough ? Date.parse(worst.liveThrough) : now - lagMs;
+  const isPaused = stream.state === 'paused';
+  const live = lagTone(lagMs) === 'fresh' ? 1 : 1 - Math.min(1, lagMs / STRIP_MS);
+  return { kind: 'live', through, live, object: worst.object, lagMs, tone: lagTone(lagMs), isPaused };
+}
+
+function loadedState(objects: ObjectStatus[], now: number): StripState {
   const loads = objects.map((object) => ({
     object: object.object,
-    at: object.loadedAt ? Date.parse(object.loadedAt) : undefined,
+    at: Date.parse(object.liveThrough ?? object.loadedAt ?? ''),
   }));
-  if (loads.length === 0 || loads.some((load) => load.at === undefined)) {
-    if (loading.length > 0) return { kind: 'loading', objects: loading };
-    const missing = loads.filter((load) => load.at === undefined).map((load) => load.object);
-    return { kind: 'empty', objects: missing.length < loads.length ? missing : [] };
-  }
-  const oldest = loads.reduce((least, load) => ((load.at ?? 0) < (least.at ?? 0) ? load : least));
-  const through = oldest.at ?? now;
-  return { kind: 'loaded', through, live: place(through, now), object: oldest.object };
+  const oldest = loads.reduce((least, load) => (load.at < least.at ? load : least));
+  return { kind: 'loaded', through: oldest.at, live: place(oldest.at, now), object: oldest.object };
 }
 
 /** Counts taken within the strip, one mark per moment; a disagreement beats an agreement. */
@@ -48,6 +83,25 @@ export function stripMarks(objects: ObjectStatus[], now: number): StripMark[] {
     if (marks.get(minute)?.verdict !== 'differs') marks.set(minute, { at: place(at, now), verdict });
   }
   return [...marks.values()];
+}
+
+/** Holes that were closed, as spans of a bar of that many milliseconds: an outage that was bridged stays as history. */
+export function bridged(holes: HoleView[], now: number, span = STRIP_MS): { from: number; to: number }[] {
+  const spans = holes
+    .filter((hole) => hole.closedAt && hole.from && hole.until && now - Date.parse(hole.until) < span)
+    .map((hole) => ({
+      from: place(Date.parse(hole.from ?? ''), now, span),
+      to: place(Date.parse(hole.until ?? ''), now, span),
+    }))
+    .sort((a, b) => a.from - b.from);
+  // The same outage opens a hole for each object.
+  const merged: { from: number; to: number }[] = [];
+  for (const next of spans) {
+    const last = merged.at(-1);
+    if (last && next.from <= last.to) last.to = Math.max(last.to, next.to);
+    else merged.push({ ...next });
+  }
+  return merged;
 }
 
 /** The full hours on the strip. */

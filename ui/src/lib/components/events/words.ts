@@ -1,0 +1,114 @@
+import type { ChangeKind, DeadLetterGroup, EventDetail, EventOutcome, EventRow } from '$lib/api/shapes';
+import { reasonWords } from '$lib/components/objects/reasons';
+import { counted } from '$lib/format/count';
+import { toCsv } from '$lib/format/csv';
+import { exactTime } from '$lib/format/time';
+
+/** Kinds of change, as the filter offers them. */
+export const kinds: ChangeKind[] = [
+  'create',
+  'update',
+  'delete',
+  'undelete',
+  'gap-create',
+  'gap-update',
+  'gap-delete',
+  'gap-undelete',
+  'overflow',
+];
+
+/** A kind of change in words: `gap update`. */
+export function kindWords(kind: ChangeKind): string {
+  return kind.replace('-', ' ');
+}
+
+/** What may have been done with an event, in words. */
+export const outcomes: Record<EventOutcome, string> = {
+  applied: 'applied',
+  deleted: 'deleted',
+  skipped: 'skipped',
+  dirty: 'fetched whole',
+  rejected: 'rejected',
+  unmapped: 'not mapped',
+  'dead-letter': 'dead letter',
+  hole: 'opened a hole',
+};
+
+export type OutcomeTone = 'quiet' | 'plain' | 'attention' | 'fails';
+
+/** Colour only where somebody should look: rejected in amber, dead letters in red. */
+export function toneOf(outcome: EventOutcome | null): OutcomeTone {
+  switch (outcome) {
+    case 'rejected':
+      return 'attention';
+    case 'dead-letter':
+    case 'hole':
+      return 'fails';
+    case 'applied':
+    case 'deleted':
+      return 'quiet';
+    default:
+      return 'plain';
+  }
+}
+
+/** The outcome of a row: `applied`, `older, skipped`, `rejected: no SKU`, `waits`. */
+export function outcomeWords(row: EventRow): string {
+  if (row.outcome === null) return 'waits';
+  const words = outcomes[row.outcome];
+  if (!row.why) return words;
+  const why = reasonWords(row.why);
+  if (row.outcome === 'skipped') return `${why}, skipped`;
+  return `${words}: ${why}`;
+}
+
+/** What a row is about besides the record whose id it shows: `and 3 more`, `records not named`. */
+export function recordsWords(row: EventRow): string {
+  if (row.recordId === null) return 'records not named';
+  return row.records > 1 ? `and ${row.records - 1} more` : '';
+}
+
+/** Rows as comma-separated values. */
+export function rowsAsCsv(rows: EventRow[]): string {
+  return toCsv(
+    ['position', 'received', 'committed', 'object', 'change', 'id', 'records', 'outcome', 'why', 'took_ms'],
+    rows.map((row) => [
+      row.position,
+      exactTime(row.receivedAt),
+      exactTime(row.committedAt),
+      row.object,
+      row.kind,
+      row.recordId,
+      row.records,
+      row.outcome,
+      row.why,
+      row.tookMs,
+    ]),
+  );
+}
+
+/** An event as text, complete, for the clipboard. */
+export function eventAsText(event: EventDetail): string {
+  const { row } = event;
+  return [
+    `${row.object} ${row.kind} ${event.recordIds.join(' ')}`,
+    `position ${row.position}, received ${exactTime(row.receivedAt)}, committed ${exactTime(row.committedAt)}`,
+    `channel ${row.channel}, replay id ${event.replayId}, transaction ${event.transactionKey} ${event.sequenceNumber}`,
+    ...event.steps.map((step) => `+ ${step.ms ?? '?'} ms ${step.title}: ${step.why}`),
+    event.payload,
+  ].join('\n');
+}
+
+/** What retrying a group comes to, before anybody retries: a fetch of 2,000 records is one call. */
+export function retryPlan(group: DeadLetterGroup): { records: number; apiCalls: number } {
+  const named = new Set(group.letters.flatMap((letter) => letter.recordId ?? []));
+  // More letters than are listed: at most one record each.
+  const records = group.letters.length === group.total ? named.size : group.total;
+  const objects = new Set(group.letters.map((letter) => letter.object)).size;
+  return { records, apiCalls: Math.max(objects, Math.ceil(records / 2_000)) };
+}
+
+/** `2 dead letters, one cause` */
+export function lettersWords(total: number, causes: number): string {
+  return `${counted(total, 'dead letter')}, ${causes === 1 ? 'one cause' : counted(causes, 'cause')}`;
+}
