@@ -10,6 +10,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={FILE}");
     let files = protox::compile([FILE], [FOLDER])?;
     // The client's side is for the tests, which speak to the org with a client that nobody here wrote by hand.
-    tonic_prost_build::configure().build_server(true).build_client(true).build_transport(false).compile_fds(files)?;
+    tonic_prost_build::configure()
+        .build_server(true)
+        .build_client(true)
+        .build_transport(false)
+        .compile_fds(files)?;
     Ok(())
 }

@@ -20,6 +20,11 @@ impl Clock {
         self.now_ms().div_euclid(1_000) * 1_000
     }
 
+    /// How far the clock is ahead of the machine's.
+    pub fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed)
+    }
+
     /// Moves the clock ahead of the machine's; negative is behind.
     pub fn set_ahead_ms(&self, ahead_ms: i64) {
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);

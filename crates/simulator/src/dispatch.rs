@@ -142,7 +142,7 @@ fn decode(piece: &str) -> String {
 }
 
 /// The answers of planned misbehaviour that need no handler.
-fn planned_reply(org: &Org, call: &Call, fault: &Fault) -> Option<Reply> {
+pub fn planned_reply(org: &Org, call: &Call, fault: &Fault) -> Option<Reply> {
     const GATEWAY: &str = "<!DOCTYPE html><html><head><title>Down for Maintenance</title></head>\
                            <body><h1>We are down for maintenance.</h1><p>Sorry for the inconvenience.</p></body></html>";
     Some(match fault {
@@ -186,6 +186,7 @@ fn planned_reply(org: &Org, call: &Call, fault: &Fault) -> Option<Reply> {
         | Fault::ShortPage { .. }
         | Fault::JobFailed { .. }
         | Fault::JobHangs
+        | Fault::Refused { .. }
         | Fault::LostAnswer => return None,
     })
 }

@@ -17,6 +17,9 @@ pub enum Error {
     /// The control page may change everything, so it never leaves the machine.
     #[error("the control page must listen on a loopback address, not on {0}")]
     ControlNotLoopback(std::net::SocketAddr),
+    /// Tokens would travel in the clear.
+    #[error("without TLS the Pub/Sub API must listen on a loopback address, not on {0}")]
+    GrpcNotLoopback(std::net::SocketAddr),
     /// A file of the export or the state file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     File {
@@ -86,6 +89,21 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// The name is not that of a channel of change events.
+    #[error("{0} is no channel: ChangeEvents, or a name that ends in __chn")]
+    NoChannel(String),
+    /// An org sends change events of few objects.
+    #[error("at most {0} objects may be selected for change events, over all channels")]
+    TooManySelected(usize),
+    /// The kind of a field to add is not known.
+    #[error("a field of the kind {0} cannot be added")]
+    FieldKind(String),
+    /// The transaction is not open any more.
+    #[error("this transaction was committed or taken back already")]
+    NoTransaction,
+    /// An open transaction has changed the record.
+    #[error("an open transaction has locked the record {0}")]
+    Locked(String),
     /// A key for the JWT bearer flow could not be read.
     #[error("the key is no RSA public key or certificate in PEM form")]
     Key,

@@ -78,6 +78,11 @@ pub enum Fault {
         /// The description.
         description: String,
     },
+    /// The Pub/Sub API refuses the call, by the last part of the error's code: `topic.not.found`.
+    Refused {
+        /// What follows `sfdc.platform.eventbus.grpc.`
+        code: String,
+    },
     /// The connection closes without an answer, after the request was carried out.
     LostAnswer,
 }

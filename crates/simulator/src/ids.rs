@@ -23,6 +23,9 @@ const FIRST_INSERTED: u64 = 62 * 62 * 62 * 62 * 62 * 62;
 pub struct RecordId([u8; 18]);
 
 impl RecordId {
+    /// The id that stands for none.
+    pub(crate) const EMPTY: &str = "000000000000000AAA";
+
     /// Reads an id of 15 or 18 characters; the checksum of a longer one is computed anew.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();

@@ -1,4 +1,4 @@
-//! A simulated Salesforce org that speaks the real protocols: sign-in, REST, Bulk API 2.0 query.
+//! A simulated Salesforce org that speaks the real protocols: sign-in, REST, Bulk API 2.0 query, Pub/Sub API.
 //!
 //! It shares nothing with the client but the facts of the interface, so that a mistake of the client cannot hide in
 //! it. Its records are computed from a seed, or read from an export; its org id begins with
@@ -12,6 +12,7 @@ mod control;
 mod cursors;
 mod dispatch;
 mod error;
+mod events;
 mod export;
 mod faults;
 mod http;
@@ -22,6 +23,7 @@ mod oauth;
 mod options;
 mod org;
 mod position;
+mod pubsub;
 mod rest;
 mod schema;
 mod selection;
@@ -36,11 +38,14 @@ mod value;
 
 pub use catalogue::{DEMO_USERNAME, SECOND_USERNAME};
 pub use error::Error;
+pub use events::{Change, EventFault, PlannedEvent, Subscriber};
 pub use faults::{Fault, FaultId};
 pub use ids::{RecordId, SIMULATED_ORG_PREFIX};
 pub use jwt_keys::JwtKeys;
 pub use oauth::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET};
 pub use options::Options;
-pub use org::{Oddity, Org, Request, Why};
+pub use org::{
+    Disturbance, Load, LoadReport, Oddity, Org, Request, SentEvent, Transaction, TransactionId, Why,
+};
 pub use simulator::Simulator;
 pub use soap::DEMO_PASSWORD;

@@ -2,6 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+/// The objects that are selected for change events when nobody says.
+const SELECTED: [&str; 3] = ["Account", "Product2", "PricebookEntry"];
+
 /// What a simulated org is started with. `Options::default()` is a small telecom catalogue on any free port.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -9,6 +12,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where the control page answers, loopback only; nothing means any free port.
     pub control_listen: Option<SocketAddr>,
+    /// Where the Pub/Sub API answers; nothing means any free port of this machine. Plaintext is for loopback only.
+    pub grpc_listen: Option<SocketAddr>,
     /// Reports whether the org speaks TLS, with a certificate of a throw-away authority.
     pub tls: bool,
     /// A folder with `Account.csv`, `Product2.csv`, `Pricebook2.csv` and `PricebookEntry.csv` to serve instead of the
@@ -60,6 +65,38 @@ pub struct Options {
     pub bulk_header_without_rows: bool,
     /// Query cursors that a user may have open before the oldest is dropped.
     pub open_cursors: usize,
+    /// The objects on the default channel of change events; at most five may be selected over all channels.
+    pub selected: Vec<String>,
+    /// Custom channels of change events and their objects; names end in `__chn`.
+    pub channels: Vec<(String, Vec<String>)>,
+    /// How often a subscription without events hears that there are none. Real orgs: 270 seconds at most.
+    pub keep_alive: Duration,
+    /// When a new subscription first hears that there are none; nothing means after the same time.
+    pub first_keep_alive: Option<Duration>,
+    /// How long a subscription that asks for nothing more lives. Real orgs: 60 to 70 seconds.
+    pub idle_close: Duration,
+    /// The most events of one response, however many were asked for.
+    pub events_per_response: usize,
+    /// Bytes of events that are kept. Real orgs keep 72 hours, whatever it takes: older ones are forgotten here too.
+    pub retained_bytes: usize,
+    /// Events that may be delivered in 24 hours, each counted for each of its subscribers.
+    pub daily_events: u64,
+    /// Subscriptions at the same time.
+    pub subscribers: usize,
+    /// Changes in one transaction above which no more events are sent but one overflow event per object.
+    pub overflow_after: usize,
+    /// Reports whether events tell commit times in milliseconds; real ones are seen in whole seconds.
+    pub exact_commit_times: bool,
+    /// The number of the org's commits so far.
+    pub first_commit_number: i64,
+    /// Reports whether a nulled field is among the changed fields of an event too: real samples differ.
+    pub nulled_in_changed: bool,
+    /// Reports whether a long text comes as a difference where that is shorter.
+    pub text_diffs: bool,
+    /// Reports whether events write days as text instead of milliseconds: not known of real orgs.
+    pub day_text: bool,
+    /// Reports whether an object's own topic is refused while it is not selected. Real orgs are seen to be silent.
+    pub refuse_unselected: bool,
 }
 
 impl Default for Options {
@@ -67,6 +104,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             control_listen: None,
+            grpc_listen: None,
             tls: false,
             data: None,
             state: None,
@@ -92,6 +130,22 @@ impl Default for Options {
             query_page_cap: None,
             bulk_header_without_rows: true,
             open_cursors: 10,
+            selected: SELECTED.map(str::to_owned).to_vec(),
+            channels: vec![("ShadowSync__chn".to_owned(), SELECTED.map(str::to_owned).to_vec())],
+            keep_alive: Duration::from_secs(270),
+            first_keep_alive: None,
+            idle_close: Duration::from_secs(65),
+            events_per_response: 100,
+            retained_bytes: 512 * 1024 * 1024,
+            daily_events: 25_000,
+            subscribers: 1_000,
+            overflow_after: 100_000,
+            exact_commit_times: false,
+            first_commit_number: 11_101_546_841_929,
+            nulled_in_changed: true,
+            text_diffs: true,
+            day_text: false,
+            refuse_unselected: false,
         }
     }
 }

@@ -47,12 +47,13 @@ pub async fn listen(address: SocketAddr) -> Result<Vec<TcpListener>, Error> {
     Err(failed(last))
 }
 
-/// Serves until it is stopped. An answer of nothing closes the connection.
+/// Serves until it is stopped. An answer of nothing closes the connection; `cut` gives each connection what breaks it.
 pub fn serve<H, F>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     tasks: &TaskTracker,
     stopping: &CancellationToken,
+    cut: impl Fn() -> CancellationToken + Send + 'static,
     handler: H,
 ) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -66,9 +67,10 @@ pub fn serve<H, F>(
                 tokio::task::yield_now().await;
                 continue;
             };
-            let (handler, tls, stopping) = (handler.clone(), tls.clone(), stopping.clone());
+            let (handler, tls, stopping, cut) = (handler.clone(), tls.clone(), stopping.clone(), cut());
             connections.spawn(async move {
-                stopping.run_until_cancelled(connection(stream, tls, handler)).await;
+                let connection = cut.run_until_cancelled(connection(stream, tls, handler));
+                stopping.run_until_cancelled(connection).await;
             });
         }
     });

@@ -2,13 +2,16 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
     control, dispatch,
     error::Error,
+    lock::lock,
     options::Options,
     org::Org,
+    pubsub,
     serve::{listen, serve},
     tls,
 };
@@ -17,6 +20,7 @@ use crate::{
 pub struct Simulator {
     org: Arc<Org>,
     control_url: Url,
+    grpc_url: Url,
     control_token: String,
     ca_pem: Option<String>,
 }
@@ -28,32 +32,53 @@ impl Simulator {
         if !control_address.ip().is_loopback() {
             return Err(Error::ControlNotLoopback(control_address));
         }
+        let grpc_address = options.grpc_listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        if !options.tls && !grpc_address.ip().is_loopback() {
+            return Err(Error::GrpcNotLoopback(grpc_address));
+        }
         let tls = options.tls.then(tls::make).transpose()?;
         let listeners = listen(options.listen).await?;
         let control_listeners = listen(control_address).await?;
-        let base_url = url_of(if options.tls { "https" } else { "http" }, &listeners, options.listen)?;
+        let grpc_listeners = listen(grpc_address).await?;
+        let scheme = if options.tls { "https" } else { "http" };
+        let base_url = url_of(scheme, &listeners, options.listen)?;
+        let grpc_url = url_of(scheme, &grpc_listeners, grpc_address)?;
         let control_url = url_of("http", &control_listeners, control_address)?;
 
         let org = Org::new(options, base_url)?;
-        let (acceptor, ca_pem) = tls.map_or((None, None), |tls| (Some(tls.acceptor), Some(tls.ca_pem)));
+        let (acceptor, grpc_acceptor, ca_pem) = match tls {
+            None => (None, None, None),
+            Some(tls) => (Some(tls.acceptor), Some(tls.grpc_acceptor), Some(tls.ca_pem)),
+        };
         for listener in listeners {
             let answering = Arc::clone(&org);
             let handler = move |request| dispatch::respond(Arc::clone(&answering), request);
-            serve(listener, acceptor.clone(), &org.tasks, &org.stopping, handler);
+            serve(listener, acceptor.clone(), &org.tasks, &org.stopping, CancellationToken::new, handler);
+        }
+        for listener in grpc_listeners {
+            let (answering, breaking) = (Arc::clone(&org), Arc::clone(&org));
+            let handler = move |request| pubsub::respond(Arc::clone(&answering), request);
+            let cut = move || lock(&breaking.streams.cut).clone();
+            serve(listener, grpc_acceptor.clone(), &org.tasks, &org.stopping, cut, handler);
         }
         let page = Arc::new(control::Control::new(Arc::clone(&org), &control_url));
         let control_token = page.token().to_owned();
         for listener in control_listeners {
             let page = Arc::clone(&page);
             let handler = move |request| control::respond(Arc::clone(&page), request);
-            serve(listener, None, &org.tasks, &org.stopping, handler);
+            serve(listener, None, &org.tasks, &org.stopping, CancellationToken::new, handler);
         }
-        Ok(Self { org, control_url, control_token, ca_pem })
+        Ok(Self { org, control_url, grpc_url, control_token, ca_pem })
     }
 
     /// Login host and instance in one, such as `http://localhost:40123`.
     pub fn base_url(&self) -> &Url {
         &self.org.base_url
+    }
+
+    /// Where the Pub/Sub API answers, such as `http://localhost:40124`: plaintext on loopback, or TLS like the rest.
+    pub fn grpc_url(&self) -> &Url {
+        &self.grpc_url
     }
 
     /// The control page, without its token; people open [`Simulator::control_page`].

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use crate::{
-    schema::{Derived, Object, Schema},
+    events::{EventSchema, has_events},
+    schema::{Derived, Field, Object, Schema},
     table::{Base, Table},
     value::{Owned, Value},
 };
@@ -17,16 +18,55 @@ pub struct Snapshot {
     pub schema: Arc<Schema>,
     /// One table per object, at the same position.
     pub tables: Vec<Arc<Table>>,
+    /// How the change events of an object are written, at its position.
+    event_schemas: Vec<Option<Arc<EventSchema>>>,
+    /// Reports whether change events write days as text.
+    day_text: bool,
 }
 
 impl Snapshot {
     /// Builds the first snapshot from objects and their bases.
     pub fn new(objects: Vec<(Object, Arc<dyn Base>)>) -> Self {
-        let (objects, tables) =
-            objects.into_iter().map(|(object, base)| (object, Arc::new(Table::new(base)))).unzip();
+        let (objects, tables) = objects
+            .into_iter()
+            .map(|(object, base)| {
+                let table = Table::new(base, object.fields.len());
+                (object, Arc::new(table))
+            })
+            .unzip();
         let mut schema = Schema { objects };
         schema.connect();
-        Self { schema: Arc::new(schema), tables }
+        Self { schema: Arc::new(schema), tables, event_schemas: Vec::new(), day_text: false }
+    }
+
+    /// Makes the schemas of change events; with `day_text`, days are text in them.
+    #[must_use]
+    pub fn with_events(mut self, day_text: bool) -> Self {
+        self.day_text = day_text;
+        let schema =
+            |object: &Object| has_events(&object.name).then(|| Arc::new(EventSchema::of(object, day_text)));
+        self.event_schemas = self.schema.objects.iter().map(schema).collect();
+        self
+    }
+
+    /// How the change events of an object are written, if it has any.
+    pub fn event_schema(&self, object: usize) -> Option<&Arc<EventSchema>> {
+        self.event_schemas.get(object)?.as_ref()
+    }
+
+    /// All schemas of change events.
+    pub fn event_schemas(&self) -> impl Iterator<Item = &Arc<EventSchema>> {
+        self.event_schemas.iter().flatten()
+    }
+
+    /// Adds a field to an object; its records have nothing in it.
+    pub fn add_field(&mut self, object: usize, field: Field, now_ms: i64) {
+        let described = &mut Arc::make_mut(&mut self.schema).objects[object];
+        described.fields.push(field);
+        described.changed_ms = Some(now_ms);
+        if let Some(Some(schema)) = self.event_schemas.get_mut(object) {
+            *schema = Arc::new(EventSchema::of(described, self.day_text));
+        }
     }
 
     /// One object.

@@ -52,21 +52,30 @@ struct Extra {
     fate: Fate,
 }
 
-/// The records of one object as of one moment. A copy is cheap while few records were changed.
+/// The records of one object as of one moment. A copy shares the records; only the list of changes is copied.
 #[derive(Clone)]
 pub struct Table {
     base: Arc<dyn Base>,
-    changes: BTreeMap<u64, Change>,
-    extras: Vec<Extra>,
+    /// Fields that the base knows; further ones were added later.
+    base_fields: usize,
+    changes: BTreeMap<u64, Arc<Change>>,
+    extras: Vec<Arc<Extra>>,
     extra_rows: HashMap<RecordId, u64>,
     live: u64,
 }
 
 impl Table {
     /// A table of just its base.
-    pub fn new(base: Arc<dyn Base>) -> Self {
+    pub fn new(base: Arc<dyn Base>, base_fields: usize) -> Self {
         let live = base.len();
-        Self { base, changes: BTreeMap::new(), extras: Vec::new(), extra_rows: HashMap::new(), live }
+        Self {
+            base,
+            base_fields,
+            changes: BTreeMap::new(),
+            extras: Vec::new(),
+            extra_rows: HashMap::new(),
+            live,
+        }
     }
 
     /// How many records are in use.
@@ -108,7 +117,7 @@ impl Table {
                 return value.lend();
             }
         }
-        self.base.read(row, field, scratch)
+        if field < self.base_fields { self.base.read(row, field, scratch) } else { Value::Null }
     }
 
     /// The row that holds the standard price of the same product and currency, for a record of the base.
@@ -119,7 +128,7 @@ impl Table {
     /// Adds a record; its row is the answer.
     pub fn insert(&mut self, id: RecordId, values: Vec<Owned>) -> u64 {
         let row = self.base.len() + self.extras.len() as u64;
-        self.extras.push(Extra { id, values, fate: Fate::Live });
+        self.extras.push(Arc::new(Extra { id, values, fate: Fate::Live }));
         self.extra_rows.insert(id, row);
         self.live += 1;
         row
@@ -129,7 +138,13 @@ impl Table {
     pub fn write(&mut self, row: u64, field: usize, value: Owned) {
         let base_len = self.base.len();
         match self.extras.get_mut(usize::try_from(row.wrapping_sub(base_len)).unwrap_or(usize::MAX)) {
-            Some(extra) if row >= base_len => extra.values[field] = value,
+            Some(extra) if row >= base_len => {
+                let extra = Arc::make_mut(extra);
+                if field >= extra.values.len() {
+                    extra.values.resize(field + 1, Owned::Null);
+                }
+                extra.values[field] = value;
+            }
             _ => {
                 self.change(row).values.insert(field, value);
             }
@@ -142,7 +157,7 @@ impl Table {
         self.live = self.live + u64::from(fate == Fate::Live) - u64::from(before == Fate::Live);
         let base_len = self.base.len();
         match self.extras.get_mut(usize::try_from(row.wrapping_sub(base_len)).unwrap_or(usize::MAX)) {
-            Some(extra) if row >= base_len => extra.fate = fate,
+            Some(extra) if row >= base_len => Arc::make_mut(extra).fate = fate,
             _ => self.change(row).fate = fate,
         }
     }
@@ -189,11 +204,12 @@ impl Table {
 
     fn extra(&self, row: u64) -> Option<&Extra> {
         let at = row.checked_sub(self.base.len())?;
-        self.extras.get(usize::try_from(at).ok()?)
+        self.extras.get(usize::try_from(at).ok()?).map(Arc::as_ref)
     }
 
     fn change(&mut self, row: u64) -> &mut Change {
-        self.changes.entry(row).or_insert_with(|| Change { values: HashMap::new(), fate: Fate::Live })
+        let fresh = || Arc::new(Change { values: HashMap::new(), fate: Fate::Live });
+        Arc::make_mut(self.changes.entry(row).or_insert_with(fresh))
     }
 }
 

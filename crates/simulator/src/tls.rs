@@ -15,6 +15,8 @@ use crate::error::Error;
 pub struct Identity {
     /// Takes connections.
     pub acceptor: TlsAcceptor,
+    /// Takes connections that speak HTTP/2 and nothing else, as gRPC does.
+    pub grpc_acceptor: TlsAcceptor,
     /// The authority's certificate.
     pub ca_pem: String,
 }
@@ -45,6 +47,12 @@ pub fn make() -> Result<Identity, Error> {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], private)
         .map_err(|error| failed(&error))?;
+    let mut grpc = config.clone();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Identity { acceptor: TlsAcceptor::from(Arc::new(config)), ca_pem: ca_certificate.pem() })
+    grpc.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Identity {
+        acceptor: TlsAcceptor::from(Arc::new(config)),
+        grpc_acceptor: TlsAcceptor::from(Arc::new(grpc)),
+        ca_pem: ca_certificate.pem(),
+    })
 }

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::{Org, records::apply};
 use crate::{
     error::Error,
+    events::Capture,
     ids::RecordId,
     lock::{lock, write},
     table::Fate,
@@ -35,6 +36,45 @@ pub(super) enum Entry {
     Update { object: String, id: String, fields: Json, at_ms: Option<i64> },
     /// A record was deleted, restored or removed for good.
     Fate { object: String, id: String, fate: FateName, at_ms: i64 },
+    /// An object got a field.
+    Field { object: String, name: String, kind: String, behind: Option<String>, at_ms: i64 },
+}
+
+impl Entry {
+    /// A record is added. `Id` may be given among the fields.
+    pub(super) fn insert(object: &str, fields: &Json, at_ms: i64) -> Self {
+        let id = fields.get("Id").and_then(Json::as_str).map(str::to_owned);
+        Self::Insert { object: object.to_owned(), id, fields: fields.clone(), at_ms }
+    }
+
+    /// Fields are changed; without a time, no stamp is moved.
+    pub(super) fn update(object: &str, id: &str, fields: &Json, at_ms: Option<i64>) -> Self {
+        Self::Update { object: object.to_owned(), id: id.to_owned(), fields: fields.clone(), at_ms }
+    }
+
+    /// A record moves to another part of its life.
+    pub(super) fn fate(object: &str, id: &str, fate: Fate, at_ms: i64) -> Self {
+        Self::Fate { object: object.to_owned(), id: id.to_owned(), fate: fate.into(), at_ms }
+    }
+
+    /// The record that it is about, as it was written.
+    pub(super) fn record(&self) -> Option<&str> {
+        match self {
+            Self::Insert { id, .. } => id.as_deref(),
+            Self::Update { id, .. } | Self::Fate { id, .. } => Some(id),
+            Self::Org { .. } | Self::Field { .. } => None,
+        }
+    }
+
+    /// Reports whether an event tells of it: not of a change without a trace, nor of one that empties the recycle bin.
+    pub(super) fn is_told(&self) -> bool {
+        match self {
+            Self::Insert { .. } => true,
+            Self::Update { at_ms, .. } => at_ms.is_some(),
+            Self::Fate { fate, .. } => !matches!(fate, FateName::Gone),
+            Self::Org { .. } | Self::Field { .. } => false,
+        }
+    }
 }
 
 /// [`Fate`] as the file spells it.
@@ -96,7 +136,7 @@ impl Org {
                 }
                 _ => {}
             }
-            apply(&mut write(&self.data), &entry)?;
+            apply(&mut write(&self.data), &entry, &mut Capture::off())?;
         }
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;

@@ -1,9 +1,12 @@
 //! The org itself: what it holds, who may see it, and what happened to it. Tests and the control page change it here.
 
 mod journal;
+mod load;
 mod oddities;
 mod permissions;
 mod records;
+mod stream;
+mod transactions;
 mod usage;
 
 use std::sync::{Arc, Mutex, RwLock, atomic::AtomicBool};
@@ -11,9 +14,13 @@ use std::sync::{Arc, Mutex, RwLock, atomic::AtomicBool};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-use self::{journal::Journal, permissions::Permissions};
+pub(crate) use self::stream::Streams;
+use self::{journal::Journal, permissions::Permissions, transactions::Transactions};
 pub use self::{
+    load::{Load, LoadReport},
     oddities::{Oddity, Why},
+    stream::{Disturbance, SentEvent},
+    transactions::{Transaction, TransactionId},
     usage::{Request, Usage},
 };
 use crate::{
@@ -23,6 +30,7 @@ use crate::{
     clock::Clock,
     cursors::Cursors,
     error::Error,
+    events::Events,
     export,
     faults::{Fault, FaultId, Faults},
     ids::RecordId,
@@ -31,6 +39,9 @@ use crate::{
     snapshot::Snapshot,
     soql::Access,
 };
+
+/// Positions of events for each millisecond of the machine's clock: more than are ever used.
+const POSITIONS_PER_MS: u64 = 256;
 
 /// A simulated org, shared by its servers and by the tests that steer it.
 pub struct Org {
@@ -46,6 +57,9 @@ pub struct Org {
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) auto_approve: AtomicBool,
+    pub(crate) events: Mutex<Events>,
+    pub(crate) streams: Streams,
+    transactions: Mutex<Transactions>,
     data: RwLock<Snapshot>,
     permissions: Mutex<Permissions>,
     journal: Mutex<Option<Journal>>,
@@ -69,7 +83,13 @@ impl Org {
             }
             None => catalogue::build(&shape(&options), &record),
         };
+        let data = data.with_events(options.day_text);
+        // Beyond everything that an earlier run of this org can have handed out.
+        let first_position = Clock::default().now_ms().unsigned_abs() * POSITIONS_PER_MS;
         let org = Arc::new(Self {
+            events: Mutex::new(Events::new(&options, first_position)),
+            streams: Streams::default(),
+            transactions: Mutex::default(),
             identity: Mutex::new(Identity::new(&options)),
             faults: Mutex::default(),
             usage: Mutex::new(Usage::new(options.daily_requests)),
@@ -90,6 +110,8 @@ impl Org {
             let journal = org.replay(path)?;
             *lock(&org.journal) = Some(journal);
         }
+        let data = org.snapshot();
+        lock(&org.events).know(data.event_schemas());
         Ok(org)
     }
 
@@ -149,6 +171,17 @@ impl Org {
     /// Moves the org's clock ahead of the machine's, in milliseconds; negative is behind.
     pub fn set_clock_ahead_ms(&self, ahead_ms: i64) {
         self.clock.set_ahead_ms(ahead_ms);
+        self.streams.wake();
+    }
+
+    /// How far the org's clock is ahead of the machine's, in milliseconds.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.clock.ahead_ms()
+    }
+
+    /// When the oldest open transaction began, in milliseconds since 1970: up to then everything is to be seen.
+    pub(crate) fn oldest_transaction_ms(&self) -> Option<i64> {
+        lock(&self.transactions).oldest_ms()
     }
 
     /// Ends all sessions: access tokens die, refresh tokens live.

@@ -10,6 +10,8 @@ use crate::{error::Error, ids::RecordId, lock::lock, schema::Schema, soql::Acces
 pub(super) struct Permissions {
     objects: HashSet<(Option<RecordId>, String)>,
     fields: HashSet<(Option<RecordId>, String, String)>,
+    /// Objects of which only some records may be seen; their events come to nobody.
+    some_records: HashSet<String>,
 }
 
 impl Permissions {
@@ -33,6 +35,16 @@ impl Org {
     /// Takes an object away from everybody, or gives it back.
     pub fn set_object_visible(&self, object: &str, visible: bool) {
         set(&mut lock(&self.permissions).objects, (None, object.to_lowercase()), !visible);
+    }
+
+    /// Takes *View All Records* of an object from everybody, or gives it back: queries go on, events do not.
+    pub fn set_view_all(&self, object: &str, all: bool) {
+        set(&mut lock(&self.permissions).some_records, object.to_lowercase(), !all);
+    }
+
+    /// The objects of which users may not see all records, in lower case.
+    pub(crate) fn without_view_all(&self) -> Vec<String> {
+        lock(&self.permissions).some_records.iter().cloned().collect()
     }
 
     /// Takes a field away from everybody, or gives it back.

@@ -5,9 +5,10 @@ use serde_json::{Map, Value as Json};
 use super::{Org, journal::Entry};
 use crate::{
     error::Error,
+    events::Capture,
     ids::RecordId,
-    lock::{read, write},
-    schema::{Derived, Field, Object},
+    lock::{lock, read, write},
+    schema::{Derived, Field, Kind, Object},
     snapshot::Snapshot,
     table::Fate,
     value::{Owned, Value},
@@ -16,34 +17,17 @@ use crate::{
 impl Org {
     /// Adds a record and returns its id. `Id` may be given; every field that is not, is empty or has its default.
     pub fn insert(&self, object: &str, fields: &Json) -> Result<RecordId, Error> {
-        self.change(Entry::Insert {
-            object: object.to_owned(),
-            id: fields.get("Id").and_then(Json::as_str).map(str::to_owned),
-            fields: fields.clone(),
-            at_ms: self.clock.stamp_ms(),
-        })
+        self.change(Entry::insert(object, fields, self.clock.stamp_ms()))
     }
 
     /// Changes fields of a record, and stamps it.
     pub fn update(&self, object: &str, id: &str, fields: &Json) -> Result<(), Error> {
-        self.change(Entry::Update {
-            object: object.to_owned(),
-            id: id.to_owned(),
-            fields: fields.clone(),
-            at_ms: Some(self.clock.stamp_ms()),
-        })
-        .map(|_| ())
+        self.change(Entry::update(object, id, fields, Some(self.clock.stamp_ms()))).map(|_| ())
     }
 
     /// Changes fields of a record without any trace: no stamp moves, and nobody is told.
     pub fn change_hidden(&self, object: &str, id: &str, fields: &Json) -> Result<(), Error> {
-        self.change(Entry::Update {
-            object: object.to_owned(),
-            id: id.to_owned(),
-            fields: fields.clone(),
-            at_ms: None,
-        })
-        .map(|_| ())
+        self.change(Entry::update(object, id, fields, None)).map(|_| ())
     }
 
     /// Moves a record to the recycle bin; the entries of a product go with it.
@@ -56,9 +40,26 @@ impl Org {
         self.set_fate(object, id, Fate::Live)
     }
 
-    /// Removes a record for good: no query shows it any more.
+    /// Removes a record for good: no query shows it any more, and no event tells of it.
     pub fn purge(&self, object: &str, id: &str) -> Result<(), Error> {
         self.set_fate(object, id, Fate::Gone)
+    }
+
+    /// Adds a field to an object, empty in all its records; a kind is named as in describe, such as `string`.
+    ///
+    /// Events from now on have another schema, in which the field stands behind the one named, or first of all.
+    pub fn add_field(&self, object: &str, name: &str, kind: &str, behind: Option<&str>) -> Result<(), Error> {
+        self.change(Entry::Field {
+            object: object.to_owned(),
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            behind: behind.map(str::to_owned),
+            at_ms: self.clock.stamp_ms(),
+        })
+        .map(|_| ())?;
+        let data = self.snapshot();
+        lock(&self.events).know(data.event_schemas());
+        Ok(())
     }
 
     /// How many records of an object are in use.
@@ -117,51 +118,111 @@ impl Org {
     }
 
     fn set_fate(&self, object: &str, id: &str, fate: Fate) -> Result<(), Error> {
-        self.change(Entry::Fate {
-            object: object.to_owned(),
-            id: id.to_owned(),
-            fate: fate.into(),
-            at_ms: self.clock.stamp_ms(),
-        })
-        .map(|_| ())
+        self.change(Entry::fate(object, id, fate, self.clock.stamp_ms())).map(|_| ())
     }
 
-    /// Applies one change and remembers it.
+    /// Makes one change by itself.
     fn change(&self, entry: Entry) -> Result<RecordId, Error> {
+        lock(&self.transactions).refuse_locked(&entry)?;
+        let ids = self.commit(vec![entry])?;
+        Ok(ids[0])
+    }
+
+    /// Makes changes together: all of them are seen, remembered and told from the same moment, or none is made.
+    pub(super) fn commit(&self, mut entries: Vec<Entry>) -> Result<Vec<RecordId>, Error> {
         let mut data = write(&self.data);
-        let id = apply(&mut data, &entry)?;
-        self.remember(entry, id)?;
-        Ok(id)
+        // A single change is checked before anything is written.
+        let before = (entries.len() > 1).then(|| data.clone());
+        let mut capture = Capture::on();
+        let mut ids = Vec::with_capacity(entries.len());
+        for entry in &mut entries {
+            if let Entry::Insert { object, id: id @ None, .. } = entry {
+                let transactions = lock(&self.transactions);
+                *id = Some(free_id(&data, object, |id| transactions.is_reserved(id))?.to_string());
+            }
+            capture.watch(entry.is_told());
+            match apply(&mut data, entry, &mut capture) {
+                Ok(applied) => ids.push(applied.id),
+                Err(error) => {
+                    if let Some(before) = before {
+                        *data = before;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let drafts = capture.drafts(&data);
+        for (entry, id) in entries.into_iter().zip(&ids) {
+            self.remember(entry, *id)?;
+        }
+        // Told while nobody else can change anything, so that events come in the order of commits.
+        lock(&self.events).publish(&data, drafts, self.clock.now_ms());
+        drop(data);
+        self.streams.wake();
+        Ok(ids)
+    }
+}
+
+/// What one change did.
+pub(super) struct Applied {
+    /// The record that it is about.
+    pub id: RecordId,
+    /// Other records that changed with it.
+    pub also: Vec<RecordId>,
+}
+
+impl Applied {
+    fn one(id: RecordId) -> Self {
+        Self { id, also: Vec::new() }
     }
 }
 
 /// Applies one change to the records.
-pub(super) fn apply(data: &mut Snapshot, entry: &Entry) -> Result<RecordId, Error> {
+pub(super) fn apply(data: &mut Snapshot, entry: &Entry, capture: &mut Capture) -> Result<Applied, Error> {
     match entry {
-        Entry::Org { .. } => Ok(RecordId::org(0)),
+        Entry::Org { .. } => Ok(Applied::one(RecordId::org(0))),
+        Entry::Field { object, name, kind, behind, at_ms } => {
+            let object = find_object(data, object)?;
+            let described = data.object(object);
+            if described.field(name).is_some() {
+                return Err(Error::IdTaken { object: described.name.clone(), id: name.clone() });
+            }
+            let missing =
+                |field: &String| Error::NoField { object: described.name.clone(), field: field.clone() };
+            if let Some(behind) = behind.as_ref().filter(|behind| described.field(behind).is_none()) {
+                return Err(missing(behind));
+            }
+            let kind = Kind::addable(kind).ok_or_else(|| Error::FieldKind(kind.clone()))?;
+            let mut field = Field::new(name, kind);
+            field.added_behind = Some(behind.clone().unwrap_or_default());
+            data.add_field(object, field, *at_ms);
+            Ok(Applied::one(RecordId::org(0)))
+        }
         Entry::Insert { object, id, fields, at_ms } => {
             let object = find_object(data, object)?;
             let id = match id {
                 Some(id) => parse_id(data.object(object), id)?,
-                None => free_id(data, object),
+                None => free_id(data, &data.object(object).name, |_| false)?,
             };
             if data.tables[object].find(&id).is_some() {
                 return Err(Error::IdTaken { object: data.object(object).name.clone(), id: id.to_string() });
             }
             let values = new_record(data.object(object), id, fields, *at_ms)?;
-            data.table_mut(object).insert(id, values);
-            Ok(id)
+            let row = data.table_mut(object).insert(id, values);
+            capture.created(data, object, row);
+            Ok(Applied::one(id))
         }
         Entry::Update { object, id, fields, at_ms } => {
             let object = find_object(data, object)?;
             let (id, row) = find_record(data, object, id)?;
             let written = writable(data.object(object), fields)?;
             let stamps = at_ms.map_or_else(Vec::new, |at_ms| stamps(data.object(object), at_ms, false));
+            capture.before(data, object, row);
             let table = data.table_mut(object);
             for (field, value) in written.into_iter().chain(stamps) {
                 table.write(row, field, value);
             }
-            Ok(id)
+            Ok(Applied::one(id))
         }
         Entry::Fate { object, id, fate, at_ms } => {
             let fate = Fate::from(*fate);
@@ -171,25 +232,42 @@ pub(super) fn apply(data: &mut Snapshot, entry: &Entry) -> Result<RecordId, Erro
             if data.object(object).name == "Product2" && fate != Fate::Live {
                 rows.extend(entries_of(data, id));
             }
+            let also = rows[1..].iter().map(|(object, row)| data.tables[*object].id(*row)).collect();
             for (object, row) in rows {
-                let stamps = stamps(data.object(object), *at_ms, false);
+                let stamps = stamps(data.object(object), (*at_ms).max(stamped(data, object, row)), false);
+                capture.before(data, object, row);
                 let table = data.table_mut(object);
                 table.set_fate(row, fate);
                 for (field, value) in stamps {
                     table.write(row, field, value);
                 }
             }
-            Ok(id)
+            Ok(Applied { id, also })
         }
     }
 }
 
-/// The next id that no record has or had.
-fn free_id(data: &Snapshot, object: usize) -> RecordId {
+/// The next id of an object that no record has or had, and that nobody has taken.
+pub(super) fn free_id(
+    data: &Snapshot,
+    object: &str,
+    taken: impl Fn(&RecordId) -> bool,
+) -> Result<RecordId, Error> {
+    let object = find_object(data, object)?;
     let table = &data.tables[object];
     let ids = (table.inserted()..).map(|count| RecordId::inserted(data.object(object).key_prefix, count));
-    let mut free = ids.filter(|id| table.find(id).is_none());
-    free.next().expect("there are more ids than records")
+    let mut free = ids.filter(|id| table.find(id).is_none() && !taken(id));
+    Ok(free.next().expect("there are more ids than records"))
+}
+
+/// When a record was last stamped: a late commit may not stamp it with an earlier time.
+fn stamped(data: &Snapshot, object: usize, row: u64) -> i64 {
+    let field = data.object(object).field("SystemModstamp");
+    let mut scratch = String::new();
+    match field.map(|field| data.read(object, row, field, &mut scratch)) {
+        Some(Value::Time(at_ms)) => at_ms,
+        _ => 0,
+    }
 }
 
 /// Deleting a product deletes its entries.
@@ -211,7 +289,7 @@ fn new_record(object: &Object, id: RecordId, fields: &Json, at_ms: i64) -> Resul
         .iter()
         .map(|field| match field.name.as_str() {
             "IsActive" => Owned::Bool(true),
-            _ if field.kind == crate::schema::Kind::Boolean => Owned::Bool(false),
+            _ if field.kind == Kind::Boolean => Owned::Bool(false),
             "CurrencyIsoCode" => Owned::Text("EUR".into()),
             _ => Owned::Null,
         })
@@ -267,8 +345,7 @@ fn writable(object: &Object, fields: &Json) -> Result<Vec<(usize, Owned)>, Error
 }
 
 fn is_stored(field: &Field) -> bool {
-    field.kind != crate::schema::Kind::Address
-        && matches!(field.derived, None | Some(Derived::StandardPrice(_)))
+    field.kind != Kind::Address && matches!(field.derived, None | Some(Derived::StandardPrice(_)))
 }
 
 fn find_object(data: &Snapshot, name: &str) -> Result<usize, Error> {
@@ -290,11 +367,10 @@ fn find_record(data: &Snapshot, object: usize, id: &str) -> Result<(RecordId, u6
 fn all_fields(data: &Snapshot, object: usize, row: u64) -> Json {
     let mut scratch = String::new();
     let fields = data.object(object).fields.iter().enumerate();
-    let entries =
-        fields.filter(|(_, field)| field.kind != crate::schema::Kind::Address).map(|(at, field)| {
-            let mut out = Vec::new();
-            data.read(object, row, at, &mut scratch).write_json(&mut out);
-            (field.name.clone(), serde_json::from_slice(&out).unwrap_or(Json::Null))
-        });
+    let entries = fields.filter(|(_, field)| field.kind != Kind::Address).map(|(at, field)| {
+        let mut out = Vec::new();
+        data.read(object, row, at, &mut scratch).write_json(&mut out);
+        (field.name.clone(), serde_json::from_slice(&out).unwrap_or(Json::Null))
+    });
     Json::Object(entries.collect())
 }

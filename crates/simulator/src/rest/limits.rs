@@ -14,6 +14,10 @@ pub fn limits(asked: &Asked<'_>) -> Reply {
         let usage = lock(&asked.org.usage);
         (usage.used(), usage.allowed())
     };
+    let delivered = {
+        let events = lock(&asked.org.events);
+        (events.allocation.allowed(), events.allocation.used(asked.org.clock.now_ms()))
+    };
     let jobs = lock(&asked.org.jobs).created();
     let entry = |max: u64, used: u64| json!({"Max": max, "Remaining": max.saturating_sub(used)});
     ok(&json!({
@@ -23,7 +27,7 @@ pub fn limits(asked: &Asked<'_>) -> Reply {
         "DailyBulkApiBatches": entry(15_000, 0),
         "DailyBulkV2QueryFileStorageMB": entry(976_562, 0),
         "DailyBulkV2QueryJobs": entry(10_000, jobs),
-        "DailyDeliveredPlatformEvents": entry(50_000, 0),
+        "DailyDeliveredPlatformEvents": entry(delivered.0, delivered.1),
         "DailyStreamingApiEvents": entry(1_000_000, 0),
         "DataStorageMB": entry(10_240, 512),
         "FileStorageMB": entry(10_240, 16),

@@ -99,7 +99,9 @@ pub fn deleted(asked: &Asked<'_>, name: &str) -> Result<Reply, Failure> {
 }
 
 fn covered(asked: &Asked<'_>, end: i64) -> String {
-    calendar::time_text(end.min(asked.org.clock.stamp_ms()))
+    // What an open transaction has written will be seen with stamps from its beginning on.
+    let open = asked.org.oldest_transaction_ms().unwrap_or(i64::MAX);
+    calendar::time_text(end.min(asked.org.clock.stamp_ms()).min(open))
 }
 
 /// The span asked for, cut to whole minutes.

@@ -65,6 +65,25 @@ impl Kind {
         }
     }
 
+    /// The kinds that a field may be added with: those whose records may have nothing in it.
+    pub fn addable(name: &str) -> Option<Self> {
+        [
+            Self::Text,
+            Self::TextArea,
+            Self::Picklist,
+            Self::Phone,
+            Self::Url,
+            Self::Email,
+            Self::Int,
+            Self::Double,
+            Self::Currency,
+            Self::Date,
+            Self::DateTime,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+    }
+
     /// Reports whether `SUM` and `AVG` are possible.
     pub fn is_number(self) -> bool {
         matches!(self, Self::Int | Self::Double | Self::Currency)
@@ -124,6 +143,8 @@ pub struct Field {
     pub read_only: bool,
     /// How the value is derived, if it is not stored.
     pub derived: Option<Derived>,
+    /// For a field that was added later: the field that it stands behind in change events.
+    pub added_behind: Option<String>,
 }
 
 impl Field {
@@ -156,6 +177,7 @@ impl Field {
             unique: false,
             read_only: false,
             derived: None,
+            added_behind: None,
         }
     }
 
@@ -265,6 +287,8 @@ pub struct Object {
     pub bulk: bool,
     /// Its fields; position 0 is always `Id`.
     pub fields: Vec<Field>,
+    /// When a field was last added, in milliseconds since 1970.
+    pub changed_ms: Option<i64>,
 }
 
 impl Object {

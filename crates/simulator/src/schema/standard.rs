@@ -22,6 +22,7 @@ pub fn known_object(name: &str) -> Object {
         undeletable,
         bulk,
         fields: Vec::new(),
+        changed_ms: None,
     }
 }
 
