@@ -115,7 +115,7 @@ create table shadow_sync.holes (
     until_at   timestamptz,
     why        text not null
         check (why in ('first-position', 'position-lost', 'header-unreadable', 'overflow', 'wildcard', 'channel-changed',
-                       'selection', 'permission', 'allocation', 'stream-lag', 'user-changed', 'dead-letter')),
+                       'selection', 'permission', 'allocation', 'stream-lag')),
     detail     jsonb,
     -- What closes it: a catch-up with id comparison, or a whole backfill.
     needs      text not null default 'catch-up' check (needs in ('catch-up', 'backfill')),

@@ -6,6 +6,10 @@ use shadow::{OrgId, UserId};
 use crate::error::{Error, corrupt};
 use crate::session::Store;
 
+mod rebind;
+
+pub use rebind::{Emptied, plan, rebind, rebind_user};
+
 /// Whose copy a database holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Every point, in the order in which a load reaches them. The kill runs walk this list.
+/// Every point of a load, in the order in which it reaches them. The kill runs walk this list.
 pub const POINTS: &[&str] = &[
     "job.recorded",
     "bulk.created",
@@ -24,14 +24,28 @@ pub const POINTS: &[&str] = &[
     "ids.compared",
     "ids.removed",
     "counts.committed",
+    "job.finishing",
     "job.ended",
+];
+
+/// Every further point of live work: receiving, applying, catching up.
+pub const LIVE_POINTS: &[&str] = &[
+    "events.appended",
+    "events.committed",
+    "keepalive.committed",
+    "apply.planned",
+    "apply.committed",
+    "window.committed",
+    "hole.closing",
+    "hole.closed",
 ];
 
 /// Ends this process here, if the environment asks for it.
 #[inline]
 pub fn reach(point: &'static str) {
     if cfg!(debug_assertions) {
-        debug_assert!(POINTS.contains(&point), "{point} is not in the list of points");
+        let listed = POINTS.contains(&point) || LIVE_POINTS.contains(&point);
+        debug_assert!(listed, "{point} is not in a list of points");
         if armed().is_some_and(|armed| armed.is_due(point)) {
             tracing::warn!(point, "ending the process at a failpoint");
             std::process::abort();

@@ -1,4 +1,4 @@
-//! Jobs: one backfill each, with its pages, its numbers, and what a person asked of it.
+//! Jobs: one backfill or catch-up each, with its pages, its numbers, and what a person asked of it.
 
 use chrono::{DateTime, Utc};
 use shadow::{JobId, ObjectName, ReadMark};
@@ -7,37 +7,22 @@ use sqlx::error::DatabaseError;
 
 use crate::audit::{self, Act};
 use crate::error::{Error, corrupt};
+use crate::failpoint;
+use crate::holes::{self, Closed, Closing};
 use crate::leases::{self, LeaseKey};
+use crate::objects;
 use crate::session::Store;
+use crate::words::words;
 
+mod catch_up;
 mod progress;
 mod row;
 
 use row::select;
 
+pub use catch_up::{NewCatchUp, Window, create_catch_up, reads_begin, reads_ended, set_window, window_read};
 pub use progress::{JobPage, PageEnd, PageProgress, page_started, pages};
 pub(crate) use progress::{Tally, mark_seen, merged, removed, tally};
-
-/// Writes an enum of stable words.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
-
-        impl $name {
-            /// The stable word for it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-
-            /// Reads the stable word.
-            pub fn parse(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$variant),)+ _ => None }
-            }
-        }
-    };
-}
 
 words! {
     /// What a job loads.
@@ -46,6 +31,10 @@ words! {
         Backfill = "backfill",
         /// The records that meet a condition; makes nothing ready and compares no ids.
         Partial = "partial",
+        /// The records whose stamp lies in a window, deleted ones too; may end with an id comparison.
+        CatchUp = "catch-up",
+        /// The columns that no event carries, of every record.
+        Formulas = "formulas",
     }
 }
 
@@ -90,6 +79,8 @@ words! {
         ComparingStamps = "comparing-stamps",
         /// Downloads and merges pages.
         Loading = "loading",
+        /// Reads and merges what changed within a window.
+        ReadingWindow = "reading-window",
         /// Fetches records by id.
         Fetching = "fetching",
         /// Looks for rows that Salesforce no longer has.
@@ -164,6 +155,8 @@ pub struct Job {
     pub ended_at: Option<DateTime<Utc>>,
     /// Time spent running in milliseconds, over all its runs.
     pub took_ms: i64,
+    /// The window of a catch-up.
+    pub window: Option<Window>,
     /// The Bulk job, once there is one.
     pub bulk: Option<BulkJob>,
     /// Salesforce's time when the Bulk job was complete.
@@ -364,9 +357,7 @@ pub async fn set_bulk(store: &Store, lease: &LeaseKey, id: JobId, bulk: &BulkJob
     sqlx::query!(
         "update shadow_sync.jobs
             set bulk_job_id = $2, api_version = $3, soql = $4, shape = $5, stamps_only = $6, as_of = $7, read_no = $8,
-                read_end = null, records_read = 0, records_inserted = 0, records_updated = 0, records_stamped = 0,
-                records_equal = 0, records_older = 0, records_rejected = 0, records_entered = 0,
-                records_removed = 0, stripped_nuls = 0, removals_waiting = 0, removals_consent = false
+                read_end = null, removals_waiting = 0, removals_consent = false
           where id = $1",
         id.0,
         bulk.id,
@@ -376,6 +367,16 @@ pub async fn set_bulk(store: &Store, lease: &LeaseKey, id: JobId, bulk: &BulkJob
         bulk.stamps_only,
         bulk.mark.as_of,
         bulk.mark.read_no,
+    )
+    .execute(&mut *tx)
+    .await?;
+    // What a catch-up's window brought stays counted: its Bulk job only compares.
+    sqlx::query!(
+        "update shadow_sync.jobs
+            set records_read = 0, records_inserted = 0, records_updated = 0, records_stamped = 0, records_equal = 0,
+                records_older = 0, records_rejected = 0, records_entered = 0, records_removed = 0, stripped_nuls = 0
+          where id = $1 and kind <> 'catch-up'",
+        id.0,
     )
     .execute(&mut *tx)
     .await?;
@@ -413,33 +414,48 @@ pub async fn finish(
     state: JobState,
     problem: Option<&serde_json::Value>,
 ) -> Result<(), Error> {
-    finish_with(store, lease, id, state, problem, None).await
+    let ending = Ending { state, problem, act: None, closing: None };
+    finish_with(store, lease, id, ending).await.map(drop)
 }
 
-/// Ends a run of a job, and records that act in the same commit.
+/// How a run of a job ends.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// [`JobState::Paused`], [`JobState::Cancelled`], [`JobState::Done`] or [`JobState::Failed`].
+    pub state: JobState,
+    /// Why it failed, in the engine's words.
+    pub problem: Option<&'a serde_json::Value>,
+    /// The act that is recorded with it.
+    pub act: Option<Act<'a>>,
+    /// What it has read, if it is done: holes that lie in it are closed. The caller waits first until
+    /// [`holes::waits_for`] says that no dirty mark of its reads is left, or they stay open.
+    pub closing: Option<&'a Closing>,
+}
+
+/// Ends a run of a job, records that act, and closes the holes that it mended, in one commit.
 pub async fn finish_with(
     store: &Store,
     lease: &LeaseKey,
     id: JobId,
-    state: JobState,
-    problem: Option<&serde_json::Value>,
-    act: Option<Act<'_>>,
-) -> Result<(), Error> {
+    ending: Ending<'_>,
+) -> Result<Closed, Error> {
+    let Ending { state, problem, act, closing } = ending;
     let (mut tx, _) = held(store, lease, id).await?;
     let ended = matches!(state, JobState::Cancelled | JobState::Done | JobState::Failed);
-    sqlx::query!(
+    let object = sqlx::query_scalar!(
         "update shadow_sync.jobs
             set state = $2, problem = $3, run_since = null,
                 took_ms = took_ms + coalesce((extract(epoch from clock_timestamp() - run_since) * 1000)::bigint, 0),
                 ended_at = case when $4 then now() else null end,
                 stage = case when $2 in ('done', 'cancelled') then 'ended' else stage end
-          where id = $1",
+          where id = $1
+         returning object",
         id.0,
         state.as_str(),
         problem,
         ended,
     )
-    .execute(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
     if state == JobState::Done {
         // What helped to resume is of no use any more; the job itself stays for its numbers, and removals that wait
@@ -450,5 +466,15 @@ pub async fn finish_with(
     if let Some(act) = act {
         audit::write(&mut *tx, act).await?;
     }
-    Ok(tx.commit().await?)
+    let mut closed = Closed::default();
+    if let Some(closing) = closing.filter(|_| state == JobState::Done) {
+        if closing.compared_ids {
+            objects::compared(&mut tx, &object, closing.up_to).await?;
+        }
+        closed = holes::close_in(&mut tx, id, closing, &format!("job {id}")).await?;
+        failpoint::reach("hole.closing");
+    }
+    failpoint::reach("job.finishing");
+    tx.commit().await?;
+    Ok(closed)
 }

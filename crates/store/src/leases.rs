@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgTransaction;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -13,14 +14,45 @@ use uuid::Uuid;
 use crate::error::Error;
 use crate::session::Store;
 
-/// How long a lease lasts without being renewed.
-pub const LEASE_TIME: Duration = Duration::from_secs(15);
+/// How long a load's lease lasts without being renewed.
+pub const LEASE_TIME: Duration = LeaseTimes::LOAD.lasts;
 
 /// How often its holder renews it.
-pub const RENEW_EVERY: Duration = Duration::from_secs(3);
+pub const RENEW_EVERY: Duration = LeaseTimes::LOAD.renew_every;
 
 /// After so long without a renewal its holder stops by itself: two thirds of its time.
-pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+pub const GIVE_UP_AFTER: Duration = LeaseTimes::LOAD.give_up_after;
+
+/// How long a lease lasts, and what its holder does meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTimes {
+    /// How long it lasts without being renewed.
+    pub lasts: Duration,
+    /// How often its holder renews it.
+    pub renew_every: Duration,
+    /// After so long without a renewal its holder stops by itself: before it runs out.
+    pub give_up_after: Duration,
+}
+
+impl LeaseTimes {
+    /// Of a load: it may take long, and nobody waits for it by the second.
+    pub const LOAD: Self = Self {
+        lasts: Duration::from_secs(15),
+        renew_every: Duration::from_secs(3),
+        give_up_after: Duration::from_secs(10),
+    };
+
+    /// Of a stream: another process goes on within 10 s.
+    pub const STREAM: Self = Self {
+        lasts: Duration::from_secs(8),
+        renew_every: Duration::from_secs(2),
+        give_up_after: Duration::from_secs(5),
+    };
+
+    fn lasts_ms(self) -> i32 {
+        i32::try_from(self.lasts.as_millis()).unwrap_or(i32::MAX)
+    }
+}
 
 /// A lease held by this process. Dropping it closes its connection, which frees it.
 #[derive(Debug)]
@@ -50,18 +82,120 @@ impl LeaseKey {
     }
 }
 
+/// Takes a lease for a load: [`acquire_for`] with [`LeaseTimes::LOAD`].
+pub async fn acquire(store: &Store, name: &str, holder: &str) -> Result<Option<Lease>, Error> {
+    acquire_for(store, name, holder, LeaseTimes::LOAD).await
+}
+
 /// Takes a lease if it is free, run out, or its holder's connection is gone; `None` if somebody holds it.
 ///
+/// Who takes over a lease that ran out ends the sessions of the holder before it that still hold on to it, so that a
+/// frozen process keeps nobody waiting. The server may refuse that to our role; then their own time limits end them.
+///
 /// - `holder`: how the holder is shown, such as `shadow-sync on shop-db-1, process 4711`.
-pub async fn acquire(store: &Store, name: &str, holder: &str) -> Result<Option<Lease>, Error> {
+pub async fn acquire_for(
+    store: &Store,
+    name: &str,
+    holder: &str,
+    times: LeaseTimes,
+) -> Result<Option<Lease>, Error> {
+    let Found::Free { before } = look(store, name).await? else { return Ok(None) };
     let token = Uuid::new_v4();
     let pooled = store.options().pooled;
     let mut connection = if pooled { None } else { Some(store.own_connection().await?) };
     let won = match &mut connection {
-        Some(connection) => take(connection, name, token, holder, true).await?,
-        None => take(&mut *store.pool().acquire().await?, name, token, holder, false).await?,
+        Some(connection) => {
+            let me = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#).fetch_one(&mut *connection).await?;
+            let taking = take(connection, name, token, holder, times, true);
+            tokio::pin!(taking);
+            loop {
+                tokio::select! {
+                    taken = &mut taking => break taken?,
+                    () = tokio::time::sleep(PATIENCE) => end_writers(store, name, me).await,
+                }
+            }
+        }
+        None => take(&mut *store.pool().acquire().await?, name, token, holder, times, false).await?,
     };
+    if won && let (Some(before), false) = (before, pooled) {
+        end_backend(store, before).await;
+    }
     Ok(won.then(|| Lease { key: LeaseKey { name: name.to_owned(), token }, connection }))
+}
+
+/// How long a successor waits for transactions of the holder before it.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// What a look at a lease found.
+enum Found {
+    Held,
+    Free {
+        /// The server process of a holder whose time ran out.
+        before: Option<Backend>,
+    },
+}
+
+struct Backend {
+    pid: i32,
+    start: DateTime<Utc>,
+}
+
+/// Looks whether a lease can be had, without waiting for who holds it.
+async fn look(store: &Store, name: &str) -> Result<Found, Error> {
+    let row = sqlx::query!(
+        r#"select held.backend_pid, held.backend_start, held.expires_at < clock_timestamp() as "ran_out!",
+                  held.backend_pid is null or exists (
+                      select from pg_stat_activity as other
+                       where other.pid = held.backend_pid
+                         and (other.backend_start is null or held.backend_start is null
+                              or other.backend_start = held.backend_start)) as "is_there!"
+             from shadow_sync.leases as held where name = $1"#,
+        name,
+    )
+    .fetch_optional(store.pool())
+    .await?;
+    let Some(row) = row else { return Ok(Found::Free { before: None }) };
+    if row.is_there && !row.ran_out {
+        return Ok(Found::Held);
+    }
+    let before = row.backend_pid.zip(row.backend_start).map(|(pid, start)| Backend { pid, start });
+    Ok(Found::Free { before: before.filter(|_| row.is_there) })
+}
+
+/// Ends the sessions of ours that keep this one from a lease that ran out. Refusals are nobody's fault.
+async fn end_writers(store: &Store, name: &str, waiting: i32) {
+    let ended = sqlx::query!(
+        "select pg_terminate_backend(other.pid)
+           from pg_stat_activity as other
+          where other.pid = any(pg_blocking_pids($2)) and other.datname = current_database()
+            and other.application_name = 'shadow-sync'
+            and exists (select from shadow_sync.leases where name = $1 and expires_at < clock_timestamp())",
+        name,
+        waiting,
+    )
+    .fetch_all(store.pool())
+    .await;
+    match ended {
+        Ok(sessions) if sessions.is_empty() => {}
+        Ok(sessions) => {
+            tracing::warn!(lease.name = name, sessions = sessions.len(), "ended sessions that held a lease past its time");
+        }
+        Err(error) => tracing::info!(lease.name = name, %error, "sessions of the holder before cannot be ended"),
+    }
+}
+
+/// Ends the session of a holder whose time ran out.
+async fn end_backend(store: &Store, backend: Backend) {
+    let ended = sqlx::query!(
+        "select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and backend_start = $2",
+        backend.pid,
+        backend.start,
+    )
+    .fetch_all(store.pool())
+    .await;
+    if let Err(error) = ended {
+        tracing::info!(%error, "the session of the holder before cannot be ended");
+    }
 }
 
 async fn take(
@@ -69,18 +203,21 @@ async fn take(
     name: &str,
     token: Uuid,
     holder: &str,
+    times: LeaseTimes,
     own: bool,
 ) -> Result<bool, Error> {
     // A backend is the same one only if it also began at the same time: process numbers are used again. The time
     // is hidden from roles that may not see the holder's session; then the number has to do.
     let rows = sqlx::query!(
-        "insert into shadow_sync.leases as held (name, token, holder, backend_pid, backend_start, expires_at)
-         select $1, $2, $3, me.pid, me.backend_start, clock_timestamp() + make_interval(secs => $5)
+        "insert into shadow_sync.leases as held
+                (name, token, holder, backend_pid, backend_start, expires_at, lasts_ms)
+         select $1, $2, $3, me.pid, me.backend_start, clock_timestamp() + $5::int * interval '1 millisecond', $5
            from (select 1) as one
            left join pg_stat_activity as me on $4 and me.pid = pg_backend_pid()
          on conflict (name) do update
             set token = excluded.token, holder = excluded.holder, backend_pid = excluded.backend_pid,
-                backend_start = excluded.backend_start, acquired_at = now(), expires_at = excluded.expires_at
+                backend_start = excluded.backend_start, acquired_at = now(),
+                expires_at = clock_timestamp() + $5::int * interval '1 millisecond', lasts_ms = excluded.lasts_ms
           where held.expires_at < clock_timestamp()
              or (held.backend_pid is not null and not exists (
                     select from pg_stat_activity as other
@@ -91,7 +228,7 @@ async fn take(
         token,
         holder,
         own,
-        LEASE_TIME.as_secs_f64(),
+        times.lasts_ms(),
     )
     .execute(connection)
     .await?
@@ -114,11 +251,10 @@ pub async fn renew(store: &Store, lease: &mut Lease) -> Result<(), Error> {
 
 async fn prolong(connection: &mut PgConnection, key: &LeaseKey) -> Result<bool, Error> {
     let renewed = sqlx::query!(
-        "update shadow_sync.leases set expires_at = clock_timestamp() + make_interval(secs => $3)
+        "update shadow_sync.leases set expires_at = clock_timestamp() + lasts_ms * interval '1 millisecond'
           where name = $1 and token = $2",
         key.name,
         key.token,
-        LEASE_TIME.as_secs_f64(),
     )
     .execute(connection)
     .await?

@@ -5,6 +5,7 @@ use shadow::{Mapping, ObjectName, ObjectState};
 use sqlx::PgTransaction;
 
 use crate::error::{Error, corrupt};
+use crate::leases::{self, LeaseKey};
 use crate::session::Store;
 
 /// Where an object stands.
@@ -26,6 +27,12 @@ pub struct ObjectRow {
     pub loaded_at: Option<DateTime<Utc>>,
     /// The shape of its rows at that load ([`shadow::ResolvedMapping::shape`]).
     pub loaded_shape: Option<String>,
+    /// Salesforce's time up to which catch-up has read every change.
+    pub watermark: Option<DateTime<Utc>>,
+    /// Salesforce's time at which its ids were last compared.
+    pub compared_at: Option<DateTime<Utc>>,
+    /// Salesforce's time at which the columns that no event carries were last read.
+    pub formula_refreshed_at: Option<DateTime<Utc>>,
 }
 
 /// Makes sure that every mapping has its row.
@@ -47,7 +54,8 @@ pub async fn register(store: &Store, mappings: &[Mapping]) -> Result<(), Error> 
 /// All objects, by name.
 pub async fn list(store: &Store) -> Result<Vec<ObjectRow>, Error> {
     let rows = sqlx::query!(
-        "select object, table_name, state, state_since, problem, ready_at, loaded_at, loaded_shape
+        "select object, table_name, state, state_since, problem, ready_at, loaded_at, loaded_shape, watermark,
+                compared_at, formula_refreshed_at
            from shadow_sync.objects order by object"
     )
     .fetch_all(store.pool())
@@ -63,6 +71,9 @@ pub async fn list(store: &Store) -> Result<Vec<ObjectRow>, Error> {
                 ready_at: row.ready_at,
                 loaded_at: row.loaded_at,
                 loaded_shape: row.loaded_shape,
+                watermark: row.watermark,
+                compared_at: row.compared_at,
+                formula_refreshed_at: row.formula_refreshed_at,
             })
         })
         .collect()
@@ -155,6 +166,41 @@ pub async fn ready(store: &Store, object: &ObjectName) -> Result<(), Error> {
         object.as_str()
     )
     .execute(store.pool())
+    .await?;
+    Ok(())
+}
+
+/// Notes that the columns that no event carries were read, in Salesforce's time.
+pub async fn formulas_refreshed(
+    store: &Store,
+    lease: &LeaseKey,
+    object: &ObjectName,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    leases::check(&mut tx, lease).await?;
+    sqlx::query!(
+        "update shadow_sync.objects set formula_refreshed_at = greatest(formula_refreshed_at, $2) where object = $1",
+        object.as_str(),
+        at,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes in the commit that ends a job that an object's ids were compared, in Salesforce's time.
+pub(crate) async fn compared(
+    tx: &mut PgTransaction<'_>,
+    object: &str,
+    at: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update shadow_sync.objects set compared_at = greatest(compared_at, $2) where object = $1",
+        object,
+        at,
+    )
+    .execute(&mut **tx)
     .await?;
     Ok(())
 }

@@ -19,7 +19,68 @@ pub struct ServerFacts {
     pub fsync: bool,
 }
 
+/// Which server, and which history of it, a database stands on.
+///
+/// What the server does not say (a role without the right, a service that only speaks PostgreSQL) is not compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// Drawn by `initdb`; standbys share it.
+    pub system: Option<i64>,
+    /// Counts promotions: a standby that took over has a greater one.
+    pub timeline: Option<i64>,
+    /// The database's number within the server: a restored dump has another.
+    pub database: i64,
+    /// The change log's newest position.
+    pub log_position: i64,
+}
+
+/// How a server differs from the one that was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerChange {
+    /// Another server, or another database of it.
+    OtherServer,
+    /// A standby took over: its last seconds may be missing.
+    Promoted,
+    /// The change log ends earlier than it did: a backup was restored.
+    SetBack,
+}
+
+impl ServerIdentity {
+    /// What changed since `before` was seen: then every lease, read in flight and plan is void.
+    pub fn change_since(&self, before: &Self) -> Option<ServerChange> {
+        let differs = |one: Option<i64>, other: Option<i64>| one.zip(other).is_some_and(|(one, other)| one != other);
+        if differs(self.system, before.system) || self.database != before.database {
+            return Some(ServerChange::OtherServer);
+        }
+        if differs(self.timeline, before.timeline) {
+            return Some(ServerChange::Promoted);
+        }
+        (self.log_position < before.log_position).then_some(ServerChange::SetBack)
+    }
+}
+
 impl Store {
+    /// Asks which server this is, to be compared with the one that was there before.
+    pub async fn server_identity(&self) -> Result<ServerIdentity, Error> {
+        let row = sqlx::query!(
+            r#"select (select oid::bigint from pg_database where datname = current_database()) as "database!",
+                      (select position from shadow_sync.log_head) as "position!""#
+        )
+        .fetch_one(self.pool())
+        .await?;
+        let system = sqlx::query_scalar!("select system_identifier from pg_control_system()").fetch_one(self.pool());
+        let timeline = sqlx::query_scalar!(
+            "select ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint"
+        )
+        .fetch_one(self.pool());
+        Ok(ServerIdentity {
+            system: if_told(system.await)?,
+            timeline: if_told(timeline.await)?,
+            database: row.database,
+            log_position: row.position,
+        })
+    }
+
     /// Asks the server what it is.
     ///
     /// - **Errors:** [`Error::UnsupportedServer`] outside 14 to 18, [`Error::ReadOnly`] for a standby.
@@ -41,5 +102,31 @@ impl Store {
             return Err(Error::ReadOnly);
         }
         Ok(ServerFacts { version: row.version, database: row.database, role: row.role, fsync: row.fsync })
+    }
+}
+
+/// A server that will not or cannot say something has not failed.
+fn if_told(answer: Result<Option<i64>, sqlx::Error>) -> Result<Option<i64>, Error> {
+    match answer.map_err(Error::from) {
+        Ok(told) => Ok(told),
+        Err(Error::PermissionDenied(_) | Error::Unexpected { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_server_is_told_from_a_log_that_grew() {
+        let seen = ServerIdentity { system: Some(7), timeline: Some(1), database: 5, log_position: 100 };
+        let change = |now: ServerIdentity| now.change_since(&seen);
+        assert_eq!(change(ServerIdentity { log_position: 200, ..seen }), None);
+        assert_eq!(change(ServerIdentity { system: None, ..seen }), None);
+        assert_eq!(change(ServerIdentity { system: Some(8), ..seen }), Some(ServerChange::OtherServer));
+        assert_eq!(change(ServerIdentity { database: 6, ..seen }), Some(ServerChange::OtherServer));
+        assert_eq!(change(ServerIdentity { timeline: Some(2), ..seen }), Some(ServerChange::Promoted));
+        assert_eq!(change(ServerIdentity { log_position: 99, ..seen }), Some(ServerChange::SetBack));
     }
 }

@@ -1,5 +1,6 @@
 //! Named settings of a database, as JSON.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -8,14 +9,22 @@ use crate::session::Store;
 
 /// A setting's value; `None` if it was never set.
 pub async fn get<T: DeserializeOwned>(store: &Store, name: &str) -> Result<Option<T>, Error> {
-    let value = sqlx::query_scalar!("select value from shadow_sync.settings where name = $1", name)
+    Ok(get_with_time(store, name).await?.map(|(value, _)| value))
+}
+
+/// A setting's value, and when it was set; `None` if it was never set.
+pub async fn get_with_time<T: DeserializeOwned>(
+    store: &Store,
+    name: &str,
+) -> Result<Option<(T, DateTime<Utc>)>, Error> {
+    let row = sqlx::query!("select value, updated_at from shadow_sync.settings where name = $1", name)
         .fetch_optional(store.pool())
         .await?;
-    value
-        .map(|value| {
-            serde_json::from_value(value).map_err(|error| corrupt("setting", format!("{name}: {error}")))
-        })
-        .transpose()
+    row.map(|row| match serde_json::from_value(row.value) {
+        Ok(value) => Ok((value, row.updated_at)),
+        Err(error) => Err(corrupt("setting", format!("{name}: {error}"))),
+    })
+    .transpose()
 }
 
 /// Sets a setting.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use shadow::{JobId, ObjectName, ReadMark};
 
-use super::{BulkJob, Job, JobCounts, JobKind, JobStage, JobState, Requested};
+use super::{BulkJob, Job, JobCounts, JobKind, JobStage, JobState, Requested, Window};
 use crate::error::{Error, corrupt};
 use crate::session::Store;
 
@@ -23,7 +23,8 @@ pub(super) async fn select(
                   bulk_job_id, api_version, soql, shape, stamps_only, as_of, read_no, read_end, records_total,
                   records_read, records_inserted, records_updated, records_stamped, records_equal, records_older,
                   records_rejected, records_entered, records_removed, stripped_nuls, api_calls,
-                  removals_waiting, removals_consent, problem
+                  removals_waiting, removals_consent, problem, from_at, to_at, with_ids, window_read_at,
+                  reads_began_at, reads_ended_at
              from shadow_sync.jobs
             where ($1::int is null or id = $1)
               and ($2::text is null or object = $2)
@@ -77,6 +78,12 @@ struct JobRow {
     removals_waiting: i32,
     removals_consent: bool,
     problem: Option<serde_json::Value>,
+    from_at: Option<DateTime<Utc>>,
+    to_at: Option<DateTime<Utc>>,
+    with_ids: bool,
+    window_read_at: Option<DateTime<Utc>>,
+    reads_began_at: Option<DateTime<Utc>>,
+    reads_ended_at: Option<DateTime<Utc>>,
 }
 
 impl JobRow {
@@ -95,10 +102,19 @@ impl JobRow {
             }
             _ => None,
         };
+        let kind = JobKind::parse(&self.kind).ok_or_else(|| corrupt("job kind", &self.kind))?;
+        let window = (kind == JobKind::CatchUp).then_some(Window {
+            from: self.from_at,
+            to: self.to_at,
+            with_ids: self.with_ids,
+            read_at: self.window_read_at,
+            reads_began_at: self.reads_began_at,
+            reads_ended_at: self.reads_ended_at,
+        });
         Ok(Job {
             id: JobId(self.id),
             object: ObjectName::parse(&self.object).map_err(|_| corrupt("object", &self.object))?,
-            kind: JobKind::parse(&self.kind).ok_or_else(|| corrupt("job kind", &self.kind))?,
+            kind,
             condition: self.condition,
             state: JobState::parse(&self.state).ok_or_else(|| corrupt("job state", &self.state))?,
             requested: Requested::parse(&self.requested)
@@ -109,6 +125,7 @@ impl JobRow {
             started_at: self.started_at,
             ended_at: self.ended_at,
             took_ms: self.took_ms,
+            window,
             bulk,
             read_end: self.read_end,
             records_total: self.records_total,

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use store::audit::{self, Act};
 use store::binding::{self, Binding};
 use store::counts::{self, Count, SalesforceCount};
-use store::jobs::{self, JobState, NewJob, Requested};
+use store::jobs::{self, Ending, JobState, NewJob, Requested};
 use store::merge::merge_chunk;
 use store::reads::{Read, ReadKind};
 use store::{Error, SchemaState, Store, StoreOptions, leases, objects, settings};
@@ -343,7 +343,8 @@ async fn a_job_ends_together_with_its_audit_entry(pool: PgPool) {
         took_ms: None,
     };
     let key = world.lease.key();
-    jobs::finish_with(&world.store, key, job.id, JobState::Done, None, Some(act)).await.unwrap();
+    let ending = Ending { state: JobState::Done, problem: None, act: Some(act), closing: None };
+    jobs::finish_with(&world.store, key, job.id, ending).await.unwrap();
     assert_eq!(jobs::get(&world.store, job.id).await.unwrap().state, JobState::Done);
     assert_eq!(audit::list(&world.store, None, 10).await.unwrap().len(), 1);
 }
