@@ -43,8 +43,17 @@ pub struct StoredReject {
 pub struct StoredTombstone {
     /// Position of the change log up to which the record is known to be gone.
     pub as_of: i64,
-    /// The request that found it gone.
+    /// The request that found it gone; 0 if an event said so.
     pub read_no: i64,
+    /// Whether it is without proof: the record was absent from a read.
+    pub presumed: bool,
+}
+
+/// A dirty record's mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredMark {
+    /// Only a fetch that began at or after this position clears it.
+    pub as_of: i64,
 }
 
 /// The record that holds a unique value.
@@ -65,6 +74,8 @@ pub struct Current {
     pub rejects: HashMap<RecordId, StoredReject>,
     /// Tombstones with the chunk's ids.
     pub tombstones: HashMap<RecordId, StoredTombstone>,
+    /// Marks of dirty records with the chunk's ids.
+    pub marks: HashMap<RecordId, StoredMark>,
     /// Who holds the values at stake ([`claims_at_stake`]).
     pub holders: HashMap<String, Holder>,
     /// Those parents of the chunk's records that are in their shadow table.
@@ -97,8 +108,10 @@ pub struct ApplyPlan {
     pub older: Vec<usize>,
     /// Rejected, each with its reason; a row of the record moves out with its entries.
     pub rejects: Vec<(usize, Reason)>,
-    /// Deleted in Salesforce: row and reject go, a tombstone stays.
+    /// Deleted in Salesforce: row and reject go.
     pub deleted: Vec<usize>,
+    /// Deleted in Salesforce, known or not: a proven tombstone stays, as of this read.
+    pub tombstones: Vec<usize>,
     /// Rejected records beside the chunk that enter from what is kept of them.
     pub entered: Vec<RecordId>,
     /// Rejected records beside the chunk whose value has another holder now.
@@ -118,6 +131,7 @@ impl ApplyPlan {
             older: _,
             rejects,
             deleted,
+            tombstones: _,
             entered,
             retold,
             dirty,
@@ -244,16 +258,9 @@ fn standing(
     mark: ReadMark,
     current: &Current,
 ) -> Standing {
-    let incoming = IncomingVersion { mark, system_modstamp_ms: record.system_modstamp.0, hash: record.hash };
-    let stored = current
-        .rows
-        .get(&record.id)
-        .map(|row| &row.version)
-        .or_else(|| current.rejects.get(&record.id).map(|reject| &reject.version));
-    let verdict = match (current.tombstones.get(&record.id), stored) {
-        (Some(tombstone), _) if !lifts_tombstone(mark, tombstone.as_of, tombstone.read_no) => Verdict::Older,
-        (_, Some(stored)) => compare(&incoming, stored, current.confirmed),
-        (_, None) => Verdict::Newer,
+    let verdict = match record.own {
+        Some(_) => patched(record, current),
+        None => read(record, mark, current),
     };
     match verdict {
         Verdict::Older => return Standing::Older,
@@ -275,13 +282,47 @@ fn standing(
     }
 }
 
+/// What is stored of a record, row or reject.
+fn stored_version<'c>(id: &RecordId, current: &'c Current) -> Option<&'c StoredVersion> {
+    let reject = || current.rejects.get(id).map(|reject| &reject.version);
+    current.rows.get(id).map(|row| &row.version).or_else(reject)
+}
+
+/// How a record that events patched stands to what is stored: the fold has established under the same lock that it is
+/// the newer one. If its content is the same, its mark is raised all the same.
+fn patched(record: &PreparedRecord, current: &Current) -> Verdict {
+    match stored_version(&record.id, current) {
+        Some(stored) if stored.hash == record.hash => Verdict::StampOnly,
+        _ => Verdict::Newer,
+    }
+}
+
+/// How a record that was read stands to what is stored.
+fn read(record: &PreparedRecord, mark: ReadMark, current: &Current) -> Verdict {
+    let incoming = IncomingVersion { mark, system_modstamp_ms: record.system_modstamp.0, hash: record.hash };
+    match (current.tombstones.get(&record.id), stored_version(&record.id, current)) {
+        (Some(tombstone), _) if !lifts_tombstone(mark, tombstone.as_of, tombstone.read_no) => Verdict::Older,
+        (_, Some(stored)) => match compare(&incoming, stored, current.confirmed) {
+            // A dirty record that turns out to be right is right as of this read: events before it are in it.
+            Verdict::Equal if current.marks.contains_key(&record.id) && mark.as_of > stored.as_of => {
+                Verdict::StampOnly
+            }
+            verdict => verdict,
+        },
+        (_, None) => Verdict::Newer,
+    }
+}
+
 fn place_deleted(place: usize, record: &PreparedRecord, current: &Current, plan: &mut ApplyPlan) {
     let known = current.rows.contains_key(&record.id) || current.rejects.contains_key(&record.id);
-    if !known && current.tombstones.contains_key(&record.id) {
-        plan.equal.push(place);
-    } else {
+    let is_new = !current.tombstones.contains_key(&record.id);
+    if known || is_new {
         plan.deleted.push(place);
+    } else {
+        plan.equal.push(place);
     }
+    // One that is known moves on as well: an older page must not bring the record back, and absence becomes proof.
+    plan.tombstones.push(place);
 }
 
 fn place_reject(

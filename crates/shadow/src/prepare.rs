@@ -30,6 +30,17 @@ pub enum UnreadableChunk {
     },
 }
 
+/// Where a record stands that was not read but patched by events; a read has one mark for all its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnMark {
+    /// Position of the last event in it.
+    pub as_of: i64,
+    /// The last request that brought it; 0 if there was none.
+    pub read_no: i64,
+    /// The end of that request, in Salesforce's time.
+    pub read_end: Moment,
+}
+
 /// One record, ready to be stored or rejected.
 #[derive(Debug, Clone)]
 pub struct PreparedRecord {
@@ -45,6 +56,8 @@ pub struct PreparedRecord {
     pub hash: [u8; 16],
     /// Why it can never be stored as it is; other records have no part in it.
     pub defect: Option<Reason>,
+    /// Set where events patched it: it replaces what is stored, and carries this instead of the read's mark.
+    pub own: Option<OwnMark>,
     payload: Range<u32>,
     /// Place of its first column in the chunk's list.
     first_column: u32,
@@ -82,6 +95,13 @@ impl PreparedChunk {
         let (first, second) = self.records.split_at(self.records.len() / 2);
         let part = |records: &[PreparedRecord]| Self { records: records.to_vec(), ..self.emptied() };
         (part(first), part(second))
+    }
+
+    /// Gives every record the mark of the events that patched it.
+    pub fn mark_each(&mut self, mark: impl Fn(&RecordId) -> Option<OwnMark>) {
+        for record in &mut self.records {
+            record.own = mark(&record.id);
+        }
     }
 
     /// A record's canonical `raw_payload`: JSON.
@@ -201,6 +221,7 @@ impl<'a> Writer<'a> {
             is_deleted,
             hash,
             defect,
+            own: None,
             payload,
             first_column,
         });

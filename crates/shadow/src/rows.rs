@@ -3,6 +3,7 @@
 //! A chunk holds at most 5,000 rows or about 4 MB: what one commit merges. No field owns memory of its own, so
 //! a page of any size costs one buffer that is filled, merged and reused.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Deserializer as _;
@@ -111,11 +112,8 @@ impl RowChunk {
     /// (`attributes` among them), columns that the record lacks are null; a column `Product2.Name` is looked
     /// for in the record's `Product2`. Numbers keep their digits as sent.
     pub fn push_json(&mut self, record: &RawValue) -> Result<(), RowError> {
-        let mut fields: Vec<Option<std::borrow::Cow<'_, str>>> = vec![None; self.columns.len()];
-        collect_fields(&self.columns, "", record, &mut fields)?;
-        let refused = fields
-            .iter()
-            .try_for_each(|field| self.push_field(field.as_deref().unwrap_or_default().as_bytes()));
+        let fields = json_fields(&self.columns, record.get())?;
+        let refused = fields.iter().try_for_each(|field| self.push_field(field.as_str().as_bytes()));
         self.end_row().and(refused)
     }
 
@@ -181,14 +179,41 @@ impl<'a> Row<'a> {
     }
 }
 
+/// One field of a JSON record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldText<'a> {
+    /// The record has no such field.
+    Absent,
+    /// It is null.
+    Null,
+    /// Its text: strings unescaped, numbers and booleans as they stand.
+    Text(Cow<'a, str>),
+}
+
+impl FieldText<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Absent | Self::Null => "",
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// The texts of a JSON record's fields, one per column; see [`RowChunk::push_json`].
+pub fn json_fields<'de>(columns: &[Box<str>], record: &'de str) -> Result<Vec<FieldText<'de>>, RowError> {
+    let mut fields = vec![FieldText::Absent; columns.len()];
+    collect_fields(columns, "", record, &mut fields)?;
+    Ok(fields)
+}
+
 /// Collects the texts of a JSON object's values into the columns that they belong to.
 fn collect_fields<'de>(
     columns: &[Box<str>],
     path: &str,
-    record: &'de RawValue,
-    fields: &mut Vec<Option<std::borrow::Cow<'de, str>>>,
+    record: &'de str,
+    fields: &mut [FieldText<'de>],
 ) -> Result<(), RowError> {
-    let mut deserializer = serde_json::Deserializer::from_str(record.get());
+    let mut deserializer = serde_json::Deserializer::from_str(record);
     deserializer
         .deserialize_map(FieldVisitor { columns, path, fields })
         .map_err(|error| RowError::NotARecord(error.to_string()))
@@ -198,7 +223,7 @@ struct FieldVisitor<'a, 'de> {
     columns: &'a [Box<str>],
     /// What stands before the names of this object: empty, or the relationship's name and a dot.
     path: &'a str,
-    fields: &'a mut Vec<Option<std::borrow::Cow<'de, str>>>,
+    fields: &'a mut [FieldText<'de>],
 }
 
 impl<'de> Visitor<'de> for FieldVisitor<'_, 'de> {
@@ -209,7 +234,7 @@ impl<'de> Visitor<'de> for FieldVisitor<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             let value: &'de RawValue = map.next_value()?;
             let matches = |column: &str| {
                 column.get(..self.path.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(self.path))
@@ -219,22 +244,23 @@ impl<'de> Visitor<'de> for FieldVisitor<'_, 'de> {
                 self.fields[index] = plain_text(value).map_err(serde::de::Error::custom)?;
             } else if name != "attributes" && value.get().starts_with('{') {
                 let path = format!("{}{name}.", self.path);
-                collect_fields(self.columns, &path, value, self.fields).map_err(serde::de::Error::custom)?;
+                collect_fields(self.columns, &path, value.get(), self.fields)
+                    .map_err(serde::de::Error::custom)?;
             }
         }
         Ok(())
     }
 }
 
-/// The text of a plain JSON value: strings unescaped, numbers and booleans as they stand, null as `None`.
-fn plain_text(value: &RawValue) -> Result<Option<std::borrow::Cow<'_, str>>, serde_json::Error> {
+/// The text of a plain JSON value.
+fn plain_text(value: &RawValue) -> Result<FieldText<'_>, serde_json::Error> {
     let json = value.get();
     match json.as_bytes().first() {
-        Some(b'"') if !json.contains('\\') => Ok(Some(json[1..json.len() - 1].into())),
-        Some(b'"') => Ok(Some(serde_json::from_str::<String>(json)?.into())),
-        Some(b'n') => Ok(None),
+        Some(b'"') if !json.contains('\\') => Ok(FieldText::Text(json[1..json.len() - 1].into())),
+        Some(b'"') => Ok(FieldText::Text(serde_json::from_str::<String>(json)?.into())),
+        Some(b'n') => Ok(FieldText::Null),
         // A compound value where a plain one was selected: its text, so that nothing is lost silently.
-        _ => Ok(Some(json.into())),
+        _ => Ok(FieldText::Text(json.into())),
     }
 }
 

@@ -66,8 +66,9 @@ pub fn compare(incoming: &IncomingVersion, stored: &StoredVersion, confirmed: i6
         return Verdict::Equal;
     }
     if incoming.mark.as_of < stored.as_of {
-        // An event raised the row after this read began: whether it saw that change is not known.
-        return Verdict::Doubtful;
+        // An event raised the row after this read began: whether it saw that change is not known. Where it says the
+        // same (an event leaves the stamp behind) there is nothing to find out.
+        return if same_content { Verdict::Equal } else { Verdict::Doubtful };
     }
     if incoming.mark.as_of == stored.as_of {
         if incoming.system_modstamp_ms < stored.system_modstamp_ms {
@@ -129,6 +130,8 @@ mod tests {
     fn a_read_that_an_event_overtook_is_in_doubt_unless_it_says_the_same() {
         assert_eq!(compare(&incoming(3, 9, 10, 2), &stored(7, 1, 10, 1), 0), Verdict::Doubtful);
         assert_eq!(compare(&incoming(3, 9, 10, 1), &stored(7, 1, 10, 1), 0), Verdict::Equal);
+        // The event left the stamp behind, the read brings the new one.
+        assert_eq!(compare(&incoming(3, 9, 20, 1), &stored(7, 1, 10, 1), 0), Verdict::Equal);
     }
 
     #[test]

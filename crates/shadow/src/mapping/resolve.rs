@@ -6,6 +6,7 @@ use super::{
     ALWAYS_READ, AlwaysRead, ColumnMapping, ColumnSource, Fallback, Finding, Mapping, OrgFacts,
     PayloadFields, ResolvedMapping, SelectedField, Unmappable,
 };
+use crate::derived;
 use crate::describe::{FieldInfo, ObjectInfo};
 
 /// Holds a mapping against what the org's describe shows to the sync user.
@@ -102,6 +103,7 @@ impl Resolver<'_> {
                 name: field.name.clone(),
                 field_type: field.field_type,
                 scale: field.scale,
+                in_events: derived::in_events(&self.mapping.object, field),
             })
             .collect();
         // Describe's own order may differ between two calls; the order of names does not.

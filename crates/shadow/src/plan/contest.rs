@@ -133,7 +133,7 @@ impl<'a> Contest<'a> {
 
     fn rule_on(&self, claim: &str, places: &[usize]) -> Ruling {
         let senior = places.iter().copied().min_by_key(|place| self.rank(*place)).unwrap_or_default();
-        if places.iter().any(|place| self.waits.contains(place)) {
+        if places.iter().any(|place| self.waits.contains(place)) || self.is_hearsay(places) {
             return Ruling::Open(self.others(claim, places));
         }
         if let Some(holder) = self.current.holders.get(claim) {
@@ -146,6 +146,11 @@ impl<'a> Contest<'a> {
             Some(reject) if *reject < self.rank(senior) => Ruling::Open(self.others(claim, places)),
             _ => Ruling::Won(senior),
         }
+    }
+
+    /// Whether some of several claimants are known by events only, which were not read in the same call.
+    fn is_hearsay(&self, places: &[usize]) -> bool {
+        places.len() > 1 && places.iter().any(|place| self.chunk.records[*place].own.is_some())
     }
 
     /// The records beside the chunk that have a part in an open contest: the holder, and the senior reject if it

@@ -123,7 +123,10 @@ impl Tables {
                 left.push(record.id);
             }
             self.rejects.remove(&record.id);
-            self.tombstones.insert(record.id, StoredTombstone { as_of: mark.as_of, read_no: mark.read_no });
+        }
+        for place in &plan.tombstones {
+            let tombstone = StoredTombstone { as_of: mark.as_of, read_no: mark.read_no, presumed: false };
+            self.tombstones.insert(chunk.records[*place].id, tombstone);
         }
         for (id, reason) in &plan.retold {
             self.rejects.get_mut(id).unwrap().0.reason = reason.clone();
