@@ -141,6 +141,8 @@ struct Shared {
 struct Connection {
     channel: Channel,
     number: u64,
+    /// Whether nothing was sent on it before. One that was idle may have died without anybody knowing.
+    is_new: bool,
 }
 
 type GrpcClient = PubSubClient<GrpcOnly<Channel>>;
@@ -254,6 +256,9 @@ impl PubSub {
             }
             if matches!(error, Error::StreamLost { .. }) {
                 self.abandon(&connection).await;
+                if !connection.is_new {
+                    continue;
+                }
             }
             return Err(error);
         }
@@ -280,14 +285,14 @@ impl PubSub {
     async fn connection(&self) -> Result<Connection, Error> {
         let mut current = self.shared.connection.lock().await;
         if let Some(connection) = &*current {
-            return Ok(connection.clone());
+            return Ok(Connection { is_new: false, ..connection.clone() });
         }
         let mut reasons = Vec::new();
         for &port in &self.shared.address.ports {
             match self.connect(port).await {
                 Ok(channel) => {
                     let number = self.shared.connections_made.fetch_add(1, Ordering::Relaxed);
-                    let connection = Connection { channel, number };
+                    let connection = Connection { channel, number, is_new: true };
                     tracing::debug!(host = self.shared.address.host, port, "connected to the event service");
                     *current = Some(connection.clone());
                     return Ok(connection);

@@ -74,8 +74,7 @@ impl Address {
         }
         let host = endpoint.host_str().ok_or_else(|| foreign("it names no host"))?.to_owned();
         let port = endpoint.port_or_known_default().unwrap_or(USUAL_PORT);
-        let ports =
-            if port == USUAL_PORT && !on_this_machine { vec![port, FALLBACK_PORT] } else { vec![port] };
+        let ports = if port == USUAL_PORT { vec![port, FALLBACK_PORT] } else { vec![port] };
         Ok(Self { host, ports, encrypted: endpoint.scheme() == "https", on_this_machine })
     }
 
@@ -298,7 +297,7 @@ mod tests {
         assert_eq!(ports("https://api.pubsub.salesforce.com:7443"), [7443, 443]);
         assert_eq!(ports("https://api.pubsub.salesforce.com"), [443]);
         assert_eq!(ports("https://api.pubsub.salesforce.com:443"), [443]);
-        assert_eq!(ports("http://127.0.0.1:7443"), [7443]);
+        assert_eq!(ports("http://127.0.0.1:40123"), [40_123]);
     }
 
     #[test]

@@ -77,6 +77,8 @@ type Opening = BoxFuture<'static, Result<Response<Streaming<FetchResponse>>, Sta
 enum Stage {
     /// The token has expired.
     Renewing { stale: AccessToken },
+    /// The connection was dead before anything came of it.
+    Reconnecting { token: AccessToken },
     /// The first request is sent, no answer yet.
     Opening { link: Link, opening: Opening },
     /// The answer has begun.
@@ -132,6 +134,10 @@ impl Subscription {
                 Stage::Open { .. } | Stage::Closed => return Ok(()),
                 Stage::Opening { .. } => self.finish_opening().await?,
                 Stage::Renewing { .. } => self.renew().await?,
+                Stage::Reconnecting { token } => {
+                    let token = token.clone();
+                    self.start(token).await?;
+                }
             }
         }
     }
@@ -272,10 +278,10 @@ impl Subscription {
     /// lost by beginning once more where it was to begin.
     async fn failed(&mut self, status: &Status) -> Result<(), Error> {
         let stage = std::mem::replace(&mut self.stage, Stage::Closed);
-        let (link, answered) = match stage {
-            Stage::Opening { link, .. } => (link, false),
-            Stage::Open { link, answered, .. } => (link, answered),
-            Stage::Renewing { .. } | Stage::Closed => return Ok(()),
+        let (link, is_open, answered) = match stage {
+            Stage::Opening { link, .. } => (link, false, false),
+            Stage::Open { link, answered, .. } => (link, true, answered),
+            Stage::Renewing { .. } | Stage::Reconnecting { .. } | Stage::Closed => return Ok(()),
         };
         let position_at_stake = matches!(self.position, Start::After(_)) && !answered;
         let error = refusal::read(Asked { operation: OPERATION, position_at_stake }, status);
@@ -286,6 +292,10 @@ impl Subscription {
         }
         if matches!(error, Error::StreamLost { .. }) {
             self.pubsub.abandon(&link.connection).await;
+            if !is_open && !link.connection.is_new {
+                self.stage = Stage::Reconnecting { token: link.token };
+                return Ok(());
+            }
         }
         Err(error)
     }

@@ -2,6 +2,10 @@
 
 mod bulk;
 mod calls;
+mod events;
 mod loopback;
+mod network;
+mod replication;
 mod sign_in;
+mod stream;
 mod world;

@@ -13,7 +13,9 @@ use salesforce::{
     AccessToken, CallMade, Client, ClientOptions, Error, OriginPolicy, RetrySchedule, TokenSource, Transport,
     TransportOptions,
     auth::{App, LoginHost},
+    pubsub::{Message, PubSub, PubSubOptions, Start, Subscription},
 };
+use shadow::event::ChannelName;
 use simulator::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, Options, Simulator};
 use url::Url;
 
@@ -27,6 +29,40 @@ pub struct World {
 impl World {
     pub async fn start() -> Self {
         Self::start_with(Options { products: 60, prices: 150, accounts: 40, ..Options::default() }).await
+    }
+
+    /// An org in whose quiet channels something is heard ten times a second.
+    pub async fn streaming() -> Self {
+        Self::streaming_with(Options::default()).await
+    }
+
+    pub async fn streaming_with(options: Options) -> Self {
+        let keep_alive = Duration::from_millis(100);
+        let options = Options { products: 20, prices: 30, accounts: 10, keep_alive, ..options };
+        Self::start_with(options).await
+    }
+
+    /// The org's event service.
+    pub fn pubsub(&self) -> PubSub {
+        self.pubsub_with(self.pubsub_options())
+    }
+
+    pub fn pubsub_options(&self) -> PubSubOptions {
+        let endpoint = self.simulator.grpc_url().clone();
+        PubSubOptions::new(endpoint, policy(self.simulator.base_url()))
+    }
+
+    pub fn pubsub_with(&self, options: PubSubOptions) -> PubSub {
+        let tokens = Arc::clone(&self.tokens) as Arc<dyn TokenSource>;
+        let org_id = self.simulator.org().id().as_str().parse().expect("an org's id");
+        PubSub::new(options, tokens, org_id).expect("an event service")
+    }
+
+    /// A subscription to everything from now on. Its first message has come.
+    pub async fn subscription(&self, pubsub: &PubSub) -> Subscription {
+        let mut subscription = pubsub.subscribe(&all(), Start::Latest).await.expect("a subscription");
+        next(&mut subscription).await;
+        subscription
     }
 
     pub async fn start_with(options: Options) -> Self {
@@ -43,6 +79,31 @@ impl World {
         let client = Client::new(tokens.host.transport().clone(), source, options);
         Self { simulator, client, tokens, calls }
     }
+}
+
+/// The channel of every selected object.
+pub fn all() -> ChannelName {
+    ChannelName::parse(ChannelName::ALL_CHANGES).expect("a channel")
+}
+
+/// The next message of a stream that goes on.
+pub async fn next(subscription: &mut Subscription) -> Message {
+    let message = tokio::time::timeout(Duration::from_secs(20), subscription.next()).await;
+    message.expect("a message in time").expect("no refusal").expect("the stream goes on")
+}
+
+/// How a stream ends.
+pub async fn end(subscription: &mut Subscription) -> Result<(), Error> {
+    let ending = async {
+        loop {
+            match subscription.next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ending).await.expect("an end in time")
 }
 
 /// Retries as in production, but without the pauses.
