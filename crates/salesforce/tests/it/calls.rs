@@ -5,13 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 use futures::StreamExt;
 use salesforce::{
     AccessToken, ApiVersion, Client, ClientOptions, Error, InstanceOrigin, OriginPolicy, Purpose, QuotaKind,
-    TokenSource, Transport, TransportOptions,
+    Transport, TransportOptions,
 };
 use shadow::{ObjectName, RecordId};
 use simulator::{Fault, Options};
 use url::Url;
 
-use crate::world::{World, quick};
+use crate::world::{Handed, World, quick};
 
 const ANY: &str = "GET /services/data/*/query*";
 
@@ -185,22 +185,6 @@ async fn every_call_is_counted_under_its_purpose_and_tells_the_orgs_usage() {
     assert_eq!(heard.iter().map(|call| call.status).collect::<Vec<_>>(), [Some(500), Some(200), Some(200)]);
     let usage = world.client.usage().expect("every answer tells it");
     assert_eq!(usage.used, world.simulator.org().api_requests_used());
-}
-
-/// A token that somebody handed over together with another origin.
-struct Handed(AccessToken);
-
-impl TokenSource for Handed {
-    fn current(&self) -> futures::future::BoxFuture<'_, Result<AccessToken, Error>> {
-        Box::pin(async { Ok(self.0.clone()) })
-    }
-
-    fn refresh<'a>(
-        &'a self,
-        _: &'a AccessToken,
-    ) -> futures::future::BoxFuture<'a, Result<AccessToken, Error>> {
-        self.current()
-    }
 }
 
 fn handed(origin: &str) -> Client {

@@ -7,7 +7,7 @@ use std::{
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use salesforce::{
-    Disposition, Error, TokenSource,
+    AccessToken, Disposition, Error, InstanceOrigin, TokenSource,
     pubsub::{Proxy, PubSub, PubSubOptions, Start},
 };
 use simulator::{Fault, Options};
@@ -17,7 +17,7 @@ use tokio::{
 };
 use url::Url;
 
-use crate::world::{Tokens, World, all, login_host_of, next, policy};
+use crate::world::{Handed, Tokens, World, all, login_host_of, next, policy};
 
 /// An org with TLS on all its ports, and the root that its certificate comes from.
 async fn encrypted() -> (World, Vec<u8>) {
@@ -210,4 +210,48 @@ async fn what_stands_in_between_does_not_speak_for_salesforce() {
         assert_eq!(error.disposition(), Disposition::Retry, "{fault:?}");
         pubsub.topic(&all()).await.expect("the next try");
     }
+}
+
+/// Set for the run of a test within a test: what it sees of the environment is its own.
+const INNER: &str = "SHADOW_SYNC_TEST_INNER";
+
+#[tokio::test]
+async fn the_environments_proxy_holds_for_events_too() {
+    if std::env::var_os(INNER).is_some() {
+        return ask_a_distant_service().await;
+    }
+    let unreachable = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+    for (no_proxy, expected) in [("", 2), ("localhost,.acme.example", 0)] {
+        let (proxy, asked) = proxy("nowhere:1", unreachable).await;
+        let test = tokio::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "network::the_environments_proxy_holds_for_events_too"])
+            .env(INNER, "1")
+            .env("HTTPS_PROXY", proxy.as_str())
+            .env("NO_PROXY", no_proxy)
+            .output()
+            .await
+            .expect("a run");
+        assert!(test.status.success(), "{}", String::from_utf8_lossy(&test.stdout));
+        let asked = asked.lock().expect("no panic").clone();
+        assert_eq!(asked.len(), expected, "{asked:?}");
+        assert!(asked.iter().all(|request| request.starts_with("CONNECT sf.acme.example:")));
+    }
+}
+
+/// Asks an address that nobody reaches, with or without a proxy.
+async fn ask_a_distant_service() {
+    let login_url = Url::parse("https://sf.acme.example").expect("a URL");
+    let origins = policy(&login_url);
+    let instance = InstanceOrigin::parse("https://sf.acme.example", &origins).expect("an origin");
+    let tokens = Arc::new(Handed(AccessToken::new("token".into(), instance)));
+    let endpoint = Url::parse("https://sf.acme.example:7443").expect("a URL");
+    // Any root will do: nothing is reached.
+    let (_, root) = encrypted().await;
+    let options = PubSubOptions {
+        extra_roots: vec![root],
+        connect_timeout: Duration::from_millis(500),
+        ..PubSubOptions::new(endpoint, origins)
+    };
+    let pubsub = PubSub::new(options, tokens, "00D58000000arpq".parse().expect("an id")).expect("a service");
+    pubsub.topic(&all()).await.expect_err("it cannot be reached");
 }
