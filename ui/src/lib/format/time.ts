@@ -57,6 +57,12 @@ export function formatIn(at: string | number, now: number): string {
   return `in ${formatAge(left)}`;
 }
 
+/** When something is planned: a clock up to tomorrow, with its weekday after that. */
+export function formatPlanned(at: string | number, now: number): string {
+  const isSoon = new Date(at).getTime() - now < 36 * 3_600_000;
+  return isSoon ? formatClock(at) : `${weekdayOf.format(new Date(at))} ${formatClock(at)}`;
+}
+
 /** A time as a field for date and time takes it: the reader's clock, to the second. */
 export function toLocalInput(at: number): string {
   const local = new Date(at - new Date(at).getTimezoneOffset() * 60_000);

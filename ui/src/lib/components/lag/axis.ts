@@ -61,7 +61,9 @@ export function timeTicks(from: number, until: number): number[] {
   const step = timeSteps.find((candidate) => (until - from) / candidate <= 8) ?? 10 * DAY;
   const offset = new Date(from).getTimezoneOffset() * MINUTE;
   const ticks = [];
-  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= until; at += step) ticks.push(at);
+  // A label at the very end would be cut off.
+  const last = until - (until - from) * 0.02;
+  for (let at = Math.ceil((from - offset) / step) * step + offset; at <= last; at += step) ticks.push(at);
   return ticks;
 }
 
