@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::environment::OpenEnvironment;
+use crate::live::Timing;
 use crate::notice::{Notice, Notices, View};
 use crate::problem::{Answer, MendAct, Problem};
 
@@ -64,6 +65,7 @@ pub struct Engine(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     host: Host,
+    timing: Timing,
     notices: Notices,
     open: RwLock<Option<Arc<OpenEnvironment>>>,
     shutdown: CancellationToken,
@@ -72,8 +74,14 @@ struct Inner {
 impl Engine {
     /// An engine with nothing open; touches neither disk nor network.
     pub fn new(host: Host) -> Self {
+        Self::with_timing(host, Timing::default())
+    }
+
+    /// The same with times of one's own.
+    pub fn with_timing(host: Host, timing: Timing) -> Self {
         Self(Arc::new(Inner {
             host,
+            timing,
             notices: Notices::new(),
             open: RwLock::new(None),
             shutdown: CancellationToken::new(),
@@ -130,6 +138,7 @@ impl Engine {
             self.0.host.clone(),
             self.0.notices.clone(),
             self.0.shutdown.child_token(),
+            self.0.timing,
         );
         *self.0.open.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.clone());
         self.publish(&[View::Status, View::Environments, View::SignIn]);

@@ -1,7 +1,9 @@
 //! An open environment: its database, its sign-in, the loads that run in this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use salesforce::ClientOptions;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,10 +12,17 @@ use crate::api::environments::EnvironmentKind;
 use crate::backfill::Loads;
 use crate::config;
 use crate::database::Database;
-use crate::engine::Host;
+use crate::engine::{Host, HostName};
+use crate::live::{self, Timing};
 use crate::notice::{Notices, View};
 use crate::problem::Answer;
+use crate::quota::{self, Calls, Governor};
+use crate::session::SessionOptions;
 use crate::sign_in::SignIn;
+use crate::supervisor::Supervisor;
+
+/// How long the tasks of an environment may take to end softly.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An open environment.
 #[derive(Debug)]
@@ -25,6 +34,14 @@ pub struct OpenEnvironment {
     pub(crate) loads: Loads,
     pub(crate) notices: Notices,
     pub(crate) tasks: TaskTracker,
+    /// Long-lived tasks: the stream where this process may run it, heartbeats, counts.
+    pub(crate) supervisor: Supervisor,
+    pub(crate) live: live::Desk,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) quota: Governor,
+    pub(crate) timing: Timing,
+    /// By which other processes know this one.
+    pub(crate) worker_id: uuid::Uuid,
     pub(crate) cancel: CancellationToken,
     /// Fired once the sign-in that the keychain or the variables hold was tried.
     pub(crate) resumed: CancellationToken,
@@ -37,13 +54,23 @@ impl OpenEnvironment {
         host: Host,
         notices: Notices,
         cancel: CancellationToken,
+        timing: Timing,
     ) -> Arc<Self> {
         let tasks = TaskTracker::new();
-        let sign_in = SignIn::new(&config, notices.clone());
+        let calls = Arc::new(Calls::default());
+        let client_options = ClientOptions { observer: Some(calls.observer()), ..ClientOptions::default() };
+        let session_options = SessionOptions::for_environment(&config);
+        let sign_in = SignIn::with_options(&config, session_options, client_options, notices.clone());
         let environment = Arc::new(Self {
             database: Database::open(&config, notices.clone(), &tasks, cancel.clone()),
             sign_in,
             loads: Loads::default(),
+            supervisor: Supervisor::new(cancel.child_token()),
+            live: live::Desk::default(),
+            quota: Governor::new(&config, calls.clone()),
+            calls,
+            timing,
+            worker_id: uuid::Uuid::new_v4(),
             config,
             host,
             notices,
@@ -61,7 +88,18 @@ impl OpenEnvironment {
             resuming.resumed.cancel();
             resuming.notices.publish(&[View::Status, View::SignIn]);
         });
+        environment.start_tasks();
         environment
+    }
+
+    /// Starts what runs as long as the environment is open. A command that ends by itself does not stream.
+    fn start_tasks(self: &Arc<Self>) {
+        let (counting, announcing, leading) = (self.clone(), self.clone(), self.clone());
+        self.supervisor.run("count calls", move |stop| quota::keep_count(counting.clone(), stop));
+        if self.host.name != HostName::CommandLine {
+            self.supervisor.run("announce", move |stop| live::announce(announcing.clone(), stop));
+            self.supervisor.run("lead", move |stop| live::lead(leading.clone(), stop));
+        }
     }
 
     /// The database, once it answers; waits while it starts.
@@ -96,6 +134,10 @@ impl OpenEnvironment {
 
     pub(crate) async fn close(&self) {
         self.loads.stop_all();
+        self.supervisor.stop(PATIENCE).await;
+        if let Some(store) = self.database.try_store() {
+            live::say_goodbye(self, &store).await;
+        }
         self.cancel.cancel();
         self.sign_in.shutdown().await;
         self.tasks.close();

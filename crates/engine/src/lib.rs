@@ -2,24 +2,32 @@
 
 pub mod api;
 mod backfill;
+mod binding;
 pub mod clock;
+mod clockwork;
 pub mod config;
 mod counting;
 mod database;
 pub mod doctor;
 mod engine;
 mod environment;
+mod live;
 mod mapped;
 mod memory;
+mod metrics;
 pub mod notice;
 pub mod org;
 pub mod problem;
+mod quota;
 mod recognise;
+mod resolving;
 pub mod secrets;
 pub mod session;
 pub mod sign_in;
 mod statement;
+mod supervisor;
 
 pub use engine::{Engine, Host, HostName};
 pub use environment::OpenEnvironment;
+pub use live::Timing;
 pub use problem::{Answer, Problem};

@@ -20,6 +20,22 @@ pub enum View {
     Rejects,
     /// The audit log.
     Audit,
+    /// Where the stream stands, and which processes there are.
+    Stream,
+    /// Change events and what was done with them.
+    Events,
+    /// Events that could not be processed.
+    DeadLetters,
+    /// Lag over time.
+    Lag,
+    /// Spans in which events may be missing.
+    Holes,
+    /// What runs by the clock.
+    Schedules,
+    /// Roll-out flags.
+    Flags,
+    /// The org's API quota.
+    Quota,
 }
 
 /// Tells that views are stale.

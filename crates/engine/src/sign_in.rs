@@ -9,7 +9,7 @@ use std::{
 };
 
 use salesforce::{
-    ApiVersion, Client, ClientOptions, Error,
+    ApiVersion, Client, ClientOptions, Error, TokenSource,
     auth::{Authorization, LoginHost, loopback::Listener},
 };
 use tokio::{sync::watch, task::JoinHandle};
@@ -165,6 +165,13 @@ impl SignIn {
             SignInState::Failed { problem } => Err(Box::new(problem)),
             _ => Err(Error::SignInNeeded.into()),
         }
+    }
+
+    /// Brings the access tokens of the sign-in, for who speaks to the org in another way than by the client.
+    pub(crate) fn tokens(&self) -> Answer<Arc<dyn TokenSource>> {
+        let desk = self.desk();
+        let open = desk.open.as_ref().ok_or(Error::SignInNeeded)?;
+        Ok(Arc::new(open.session.clone()))
     }
 
     /// The name of the user who is signed in, for the audit log.

@@ -52,6 +52,8 @@ pub enum JobStage {
     ComparingStamps,
     /// Downloads and merges pages.
     Loading,
+    /// Reads and merges what changed since a time.
+    ReadingWindow,
     /// Fetches records that claim one code, or that raced.
     Fetching,
     /// Looks for rows that Salesforce no longer has.
@@ -110,6 +112,18 @@ pub struct RowsView {
     pub removed: u32,
 }
 
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub enum JobKind {
+    /// Loads records by the Bulk API.
+    Backfill,
+    /// Finds what changed since a time.
+    CatchUp,
+    /// Reads the columns that no event carries.
+    Formulas,
+}
+
 /// One job, running or ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
 #[serde(rename_all = "camelCase")]
@@ -118,6 +132,8 @@ pub struct JobView {
     pub id: String,
     /// The object.
     pub object: String,
+    /// What it does.
+    pub kind: JobKind,
     /// Where it stands.
     pub state: JobState,
     /// What it does.
@@ -256,8 +272,18 @@ pub async fn start_where(
     for mapping in mapped(&objects)? {
         refuse_paused(&store, &mapping.object).await?;
         let turn = turn_of(&open, &store, &mapping.object, mode, condition.as_deref()).await?;
+        let Some(turn) = turn else {
+            // Who names no object means those that have something to resume.
+            if objects.is_empty() {
+                continue;
+            }
+            return Err(Box::new(nothing_to_resume(mapping.object.as_str())));
+        };
         open.record("backfill.start", &format!("Began to load {}", mapping.object), "done", None).await;
         turns.push(turn);
+    }
+    if turns.is_empty() {
+        return Err(Box::new(nothing_to_resume("any object")));
     }
     let ids = turns.iter().map(|turn| turn.id.to_string()).collect();
     begin(&open, turns);
@@ -282,7 +308,9 @@ pub async fn resume(engine: &Engine, id: &str) -> Answer<()> {
     open.sign_in.client()?;
     let job = jobs::request(&store, job_id(id)?, Requested::Run).await?;
     refuse_paused(&store, &job.object).await?;
-    begin(&open, vec![Turn { id: job.id, whole: false }]);
+    if open.loads.enqueue_first(Turn { id: job.id, whole: false }) {
+        open.tasks.spawn(crate::backfill::drive(open.clone()));
+    }
     open.record("backfill.resume", &format!("Resumed the load of {}", job.object), "done", None).await;
     engine.publish(&[View::Jobs, View::Status]);
     Ok(())
@@ -357,7 +385,7 @@ fn job_id(id: &str) -> Answer<JobId> {
     })
 }
 
-async fn refuse_paused(store: &Store, object: &ObjectName) -> Answer<()> {
+pub(crate) async fn refuse_paused(store: &Store, object: &ObjectName) -> Answer<()> {
     let row = store::objects::get(store, object).await?;
     if row.state != ObjectState::Paused {
         return Ok(());
@@ -372,14 +400,24 @@ async fn refuse_paused(store: &Store, object: &ObjectName) -> Answer<()> {
     ))
 }
 
-/// The job that a start of this object means: the open one, a failed one that can be resumed, or a new one.
+fn nothing_to_resume(object: &str) -> Problem {
+    Problem::new(
+        "SS-4001",
+        format!("There is no load of {object} to resume"),
+        "The last one ended, or none was ever started.",
+    )
+    .step("Start one: shadow-sync backfill")
+}
+
+/// The job that a start of this object means: the open one, a failed one that can be resumed, or a new one; none if
+/// only resuming is asked for and there is nothing to resume.
 async fn turn_of(
     open: &OpenEnvironment,
     store: &Store,
     object: &ObjectName,
     mode: BackfillMode,
     condition: Option<&str>,
-) -> Answer<Turn> {
+) -> Answer<Option<Turn>> {
     let latest = jobs::list(store, Some(object), 1).await?.pop();
     let unfinished = latest.filter(|job| is_open(job.state) || job.state == jobs::JobState::Failed);
     if let Some(job) = &unfinished
@@ -392,18 +430,9 @@ async fn turn_of(
     match (mode, resumable) {
         (BackfillMode::Auto | BackfillMode::Resume, Some(job)) => {
             let job = jobs::request(store, job.id, Requested::Run).await?;
-            return Ok(Turn { id: job.id, whole: false });
+            return Ok(Some(Turn { id: job.id, whole: false }));
         }
-        (BackfillMode::Resume, None) => {
-            return Err(Box::new(
-                Problem::new(
-                    "SS-4001",
-                    format!("There is no load of {object} to resume"),
-                    "The last one ended, or none was ever started.",
-                )
-                .step(format!("Start one: shadow-sync backfill {object}")),
-            ));
-        }
+        (BackfillMode::Resume, None) => return Ok(None),
         (BackfillMode::Auto | BackfillMode::Restart, _) => {}
     }
     if let Some(job) = unfinished.filter(|job| is_open(job.state)) {
@@ -415,11 +444,11 @@ async fn turn_of(
     }
     let started_by = open.actor();
     let job = jobs::create(store, NewJob { object, condition, started_by: &started_by }).await?;
-    Ok(Turn { id: job.id, whole: mode == BackfillMode::Restart })
+    Ok(Some(Turn { id: job.id, whole: mode == BackfillMode::Restart }))
 }
 
 /// Queues turns, and starts the driver if none runs.
-fn begin(open: &Arc<OpenEnvironment>, turns: Vec<Turn>) {
+pub(crate) fn begin(open: &Arc<OpenEnvironment>, turns: Vec<Turn>) {
     if open.loads.enqueue(turns) {
         open.tasks.spawn(crate::backfill::drive(open.clone()));
     }

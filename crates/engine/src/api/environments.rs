@@ -165,7 +165,7 @@ pub fn recognise(pasted: &str) -> Answer<RecognisedOrg> {
 }
 
 /// Makes a demo environment of a simulated org at `login_url`, if there is none yet, opens it and signs in.
-pub async fn look_around(engine: &Engine, login_url: &str) -> Answer<EnvironmentView> {
+pub async fn look_around(engine: &Engine, login_url: &str, pubsub_endpoint: &str) -> Answer<EnvironmentView> {
     let config = engine.config()?;
     let config = match config.environment(DEMO_NAME) {
         Ok(_) => config,
@@ -175,6 +175,9 @@ pub async fn look_around(engine: &Engine, login_url: &str) -> Answer<Environment
     // The simulated org may listen elsewhere today than when the environment was made.
     if let Ok(url) = url::Url::parse(login_url) {
         environment.login_url = url;
+    }
+    if let Ok(url) = url::Url::parse(pubsub_endpoint) {
+        environment.pubsub_endpoint = url;
     }
     if engine.host().name == HostName::Console {
         config::use_environment(&config, DEMO_NAME)?;

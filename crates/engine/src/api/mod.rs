@@ -7,7 +7,7 @@
 //!
 //! | file | use cases |
 //! | --- | --- |
-//! | `environments` | `list() -> Vec<EnvironmentView>`, `add(NewEnvironment) -> EnvironmentView`, `remove(&str)`, `open(&str)`, `recognise(&str) -> RecognisedOrg` (pure), `look_around(login_url: &str) -> EnvironmentView` |
+//! | `environments` | `list() -> Vec<EnvironmentView>`, `add(NewEnvironment) -> EnvironmentView`, `remove(&str)`, `open(&str)`, `recognise(&str) -> RecognisedOrg` (pure), `look_around(login_url: &str, pubsub_endpoint: &str) -> EnvironmentView` |
 //! | `sign_in` | `state() -> SignInState` (not an answer), `start(Option<SignInFlow>)`, `cancel()`, `sign_out()` |
 //! | `preflight` | `run() -> PreflightView` |
 //! | `backfills` | `plan(Vec<String>) -> BackfillPlan`, `start(Vec<String>, BackfillMode) -> Vec<String>` (job ids), `pause(&str)`, `resume(&str)`, `cancel(&str)`, `jobs() -> Vec<JobView>`, `consent_removals(&str)` |
@@ -17,14 +17,32 @@
 //! | `status` | `status() -> StatusView` (not an answer: it always has something to say) |
 //! | `audit` | `list(u32 limit) -> Vec<AuditView>` |
 //! | `schema` | `plan() -> Vec<String>`, `migrate() -> Vec<String>` |
+//! | `stream` | views inside [`status::StatusView`] |
+//! | `events` | `list(EventFilter) -> EventsView`, `get(i64 position) -> EventDetail` |
+//! | `dead_letters` | `list(Option<String> object, u32 limit) -> DeadLettersView`, `retry(Vec<String> ids) -> u32`, `discard(Vec<String> ids) -> u32`; no id means all |
+//! | `lag` | `samples(DateTime<Utc> from, DateTime<Utc> until, u32 points) -> LagSeries` |
+//! | `holes` | `list(u32 limit) -> Vec<HoleView>`, open ones first |
+//! | `catch_up` | `start(Vec<String> objects, Option<DateTime<Utc>> since) -> Vec<String>` (job ids), `schedules() -> Vec<ScheduleView>`, `refresh_formulas(Vec<String>) -> Vec<String>` |
+//! | `flags` | `get() -> Vec<FlagView>`, `set(FlagName, bool) -> Vec<FlagView>` |
+//! | `replay` | `plan(ReplayRequest) -> ReplayView`, `run(ReplayRequest) -> ReplayView` |
+//! | `quota` | `get() -> QuotaView` |
 
 pub mod audit;
 pub mod backfills;
+pub mod catch_up;
 pub mod counts;
+pub mod dead_letters;
 pub mod environments;
+pub mod events;
+pub mod flags;
+pub mod holes;
+pub mod lag;
 pub mod objects;
 pub mod preflight;
+pub mod quota;
 pub mod rejects;
+pub mod replay;
 pub mod schema;
 pub mod sign_in;
 pub mod status;
+pub mod stream;

@@ -74,6 +74,7 @@ async fn remove_all(run: &Run) -> Answer<u64> {
         let mark = reads::begin(&run.store).await?;
         let object = run.mapping.object();
         let client = run.client.with_purpose(Purpose::Fetch);
+        run.live.fetched();
         let looked_up = client.retrieve(object, &ids, &["Id"]).await?;
         let (mut gone, mut alive) = (Vec::new(), Vec::new());
         for (id, record) in ids.iter().zip(&looked_up.records) {

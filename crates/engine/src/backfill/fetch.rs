@@ -14,8 +14,8 @@ use crate::problem::{Answer, MendAct, Mender, Problem};
 
 /// Records of one call.
 const FETCH_RECORDS: i64 = 2_000;
-/// The same, to cut lists by.
-const CALL_RECORDS: usize = 2_000;
+/// The most records of one call.
+pub(crate) const CALL_RECORDS: usize = 2_000;
 /// How long records in doubt are waited for before the load ends without them; they stay dirty and are shown.
 const DOUBT_PATIENCE: Duration = Duration::from_secs(90);
 
@@ -63,6 +63,7 @@ pub(super) async fn fetch(run: &Run, ids: &[RecordId]) -> Answer<MergeOutcome> {
         let mark = reads::begin(&run.store).await?;
         let fields: Vec<&str> = run.mapping.field_names().collect();
         let client = run.client.with_purpose(Purpose::Fetch);
+        run.live.fetched();
         let retrieved = client.retrieve(run.mapping.object(), ids, &fields).await?;
         failpoint::reach("fetch.received");
         let mut chunk = RowChunk::with_columns(fields);
@@ -86,7 +87,7 @@ pub(crate) async fn sweep(store: &Store) -> Answer<u32> {
     Ok(u32::try_from(entered).unwrap_or(u32::MAX))
 }
 
-fn unreadable(error: &shadow::RowError) -> Problem {
+pub(crate) fn unreadable(error: &shadow::RowError) -> Problem {
     Problem::new(
         "SS-2301",
         "Salesforce's answer is not what was asked for",

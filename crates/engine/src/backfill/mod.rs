@@ -5,21 +5,25 @@
 
 mod compare;
 mod fetch;
+mod formulas;
 mod keeper;
 mod pages;
 mod progress;
 mod run;
 mod view;
+mod window;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use salesforce::{Client, Purpose};
 use shadow::JobId;
 use tokio::sync::watch;
 
 pub(crate) use compare::consent;
-pub(crate) use fetch::sweep;
+pub(crate) use fetch::{CALL_RECORDS, sweep, unreadable};
+pub(crate) use formulas::volatile;
 pub(crate) use keeper::{held, lease_name};
 pub(crate) use pages::PAGE_RECORDS;
 pub use progress::Progress;
@@ -49,11 +53,50 @@ pub struct Live {
     /// When it started to run here.
     pub since: Instant,
     wish: watch::Sender<Wish>,
+    calls: Mutex<CountedCalls>,
 }
+
+/// API calls of a job: what its purposes cost since it began here, and what it fetched by id.
+#[derive(Debug, Default)]
+struct CountedCalls {
+    client: Option<Client>,
+    /// Calls of its earlier runs less what the purposes had cost when this one began.
+    offset: i128,
+    fetches: u64,
+}
+
+/// The purposes that only jobs have. Records by id are fetched for others too, so those of a job are counted one by one.
+const JOB_PURPOSES: [Purpose; 6] = [
+    Purpose::Backfill,
+    Purpose::CatchUp,
+    Purpose::Formula,
+    Purpose::IdComparison,
+    Purpose::Describe,
+    Purpose::Count,
+];
 
 impl Live {
     fn new(id: JobId, progress: Progress, since: Instant) -> Arc<Self> {
-        Arc::new(Self { id, progress, since, wish: watch::Sender::new(Wish::Run) })
+        Arc::new(Self { id, progress, since, wish: watch::Sender::new(Wish::Run), calls: Mutex::default() })
+    }
+
+    /// Counts the calls of a client for this job from now on, beside those of its earlier runs.
+    pub(crate) fn count_calls(&self, client: Client, before: u64) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.offset = i128::from(before) - i128::from(of_jobs(&client));
+        calls.client = Some(client);
+    }
+
+    /// Notes one call that fetched records by id.
+    pub(crate) fn fetched(&self) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).fetches += 1;
+    }
+
+    /// API calls so far, earlier runs included.
+    pub fn calls(&self) -> u64 {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let spent = calls.client.as_ref().map_or(0, of_jobs);
+        u64::try_from(i128::from(spent) + calls.offset).unwrap_or_default() + calls.fetches
     }
 
     /// What is asked of it.
@@ -83,6 +126,10 @@ impl Live {
             Err(_) => Wish::Leave,
         }
     }
+}
+
+fn of_jobs(client: &Client) -> u64 {
+    JOB_PURPOSES.into_iter().map(|purpose| client.calls(purpose)).sum()
 }
 
 /// A job that waits for its turn in this process.
@@ -120,6 +167,16 @@ impl Loads {
             if !desk.queue.contains(&turn) && !desk.live.contains_key(&turn.id) {
                 desk.queue.push_back(turn);
             }
+        }
+        !std::mem::replace(&mut desk.is_driven, true)
+    }
+
+    /// Queues a job before all others: a person asked for it to go on.
+    pub(crate) fn enqueue_first(&self, turn: Turn) -> bool {
+        let mut desk = self.desk();
+        desk.queue.retain(|queued| queued.id != turn.id);
+        if !desk.live.contains_key(&turn.id) {
+            desk.queue.push_front(turn);
         }
         !std::mem::replace(&mut desk.is_driven, true)
     }

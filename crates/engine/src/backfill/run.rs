@@ -1,26 +1,34 @@
 //! One job from describe to counts.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use salesforce::bulk::{Operation, PollSchedule};
-use salesforce::{Client, CurrencyAnswer, Purpose};
-use shadow::{JobId, Mapping, ObjectState, OrgFacts, ResolvedMapping, resolve};
-use store::jobs::{self, BulkJob, Job, JobKind, JobStage, JobState};
+use salesforce::{Client, Purpose};
+use shadow::{JobId, ObjectState, ResolvedMapping};
+use store::audit::Act;
+use store::holes::{self, Closing};
+use store::jobs::{self, BulkJob, Ending, Job, JobKind, JobStage, JobState};
 use store::leases::LeaseKey;
 use store::{Store, failpoint, reads};
 
 use super::keeper::Keeper;
 use super::progress::Progress;
-use super::{Live, Turn, Wish, compare, fetch, pages, view};
+use super::{Live, Turn, Wish, compare, fetch, formulas, pages, view, window};
 use crate::api::backfills::JobStage as ShownStage;
+use crate::binding::bind;
 use crate::environment::OpenEnvironment;
 use crate::notice::View;
-use crate::org::{Binding, check_load};
-use crate::problem::{self, Answer, MendAct, Problem};
+use crate::problem::{self, Answer, Problem};
+use crate::resolving::resolve_object;
 
 /// How often a Bulk job that Salesforce fails is created anew before a person is asked.
 const BULK_TRIES: u32 = 3;
+/// How long the end of a job waits for dirty marks of its own reads; holes stay open if some are left.
+const MARKS_PATIENCE: Duration = Duration::from_secs(90);
+/// How long a load waits until the stream has its first position, so that no change falls between the two.
+const STREAM_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub(super) struct Run {
     pub live: Arc<Live>,
     pub mapping: Arc<ResolvedMapping>,
     pub id: JobId,
+    /// What was read, once it is complete: holes that lie in it are closed by the commit that ends the job.
+    closing: Mutex<Option<Closing>>,
 }
 
 /// Takes jobs of the queue one after the other until none is left.
@@ -83,8 +93,11 @@ async fn take_turn(environment: &Arc<OpenEnvironment>, turn: Turn) -> Answer<()>
     environment.loads.began(&live);
     keeper.watch(&store, &live);
     let lease = keeper.key().clone();
-    let outcome = run(environment, &store, &lease, &live, &job, turn.whole).await;
-    let ended = end(environment, &store, &lease, &job, &live, outcome).await;
+    let (outcome, closing) = match run(environment, &store, &lease, &live, &job, turn.whole).await {
+        Ok((outcome, closing)) => (outcome, closing),
+        Err(problem) => (Err(problem), None),
+    };
+    let ended = end(environment, &store, &lease, &job, &live, outcome, closing).await;
     keeper.give_back(&store).await;
     ended
 }
@@ -97,6 +110,7 @@ async fn end(
     job: &Job,
     live: &Live,
     outcome: Answer<Ended>,
+    closing: Option<Closing>,
 ) -> Answer<()> {
     let took_ms = i64::try_from(live.since.elapsed().as_millis()).unwrap_or(i64::MAX);
     let (state, problem) = match &outcome {
@@ -108,17 +122,50 @@ async fn end(
         Err(problem) => (JobState::Failed, Some(problem)),
     };
     let as_json = problem.and_then(|problem| serde_json::to_value(problem).ok());
-    jobs::finish(store, lease, job.id, state, as_json.as_ref()).await?;
+    let (result, words) = words_of(job.kind, state);
+    let (who, sentence) = (environment.actor(), format!("{words} {}", job.object));
+    let act = Act {
+        who: &who,
+        host: environment.host.name.as_str(),
+        act: "backfill.end",
+        sentence: &sentence,
+        result,
+        took_ms: Some(took_ms),
+    };
+    let ending = Ending { state, problem: as_json.as_ref(), act: Some(act), closing: closing.as_ref() };
+    let closed = jobs::finish_with(store, lease, job.id, ending).await?;
+    failpoint::reach("hole.closed");
+    if closed.holes > 0 {
+        tracing::info!(object.name = %job.object, holes = closed.holes, left = closed.left, "holes are closed");
+    }
     mark_object(store, job, state, as_json.as_ref()).await?;
     failpoint::reach("job.ended");
-    let (result, words) = match state {
-        JobState::Done => ("done", "Loaded"),
-        JobState::Failed => ("failed", "Failed to load"),
-        JobState::Cancelled => ("cancelled", "Cancelled the load of"),
-        JobState::Paused | JobState::Pending | JobState::Running => ("done", "Paused the load of"),
-    };
-    environment.record("backfill.end", &format!("{words} {}", job.object), result, Some(took_ms)).await;
+    environment.notices.publish(&[View::Audit, View::Holes, View::Lag]);
     outcome.map(|_| ())
+}
+
+/// How a job's end reads in the audit log: its result and the beginning of the sentence.
+fn words_of(kind: JobKind, state: JobState) -> (&'static str, &'static str) {
+    let words = match kind {
+        JobKind::Backfill | JobKind::Partial => {
+            ["Loaded", "Failed to load", "Cancelled the load of", "Paused the load of"]
+        }
+        JobKind::CatchUp => {
+            ["Caught up", "Failed to catch up", "Cancelled the catch-up of", "Paused the catch-up of"]
+        }
+        JobKind::Formulas => [
+            "Refreshed the formulas of",
+            "Failed to refresh the formulas of",
+            "Cancelled the formula refresh of",
+            "Paused the formula refresh of",
+        ],
+    };
+    match state {
+        JobState::Done => ("done", words[0]),
+        JobState::Failed => ("failed", words[1]),
+        JobState::Cancelled => ("cancelled", words[2]),
+        JobState::Paused | JobState::Pending | JobState::Running => ("done", words[3]),
+    }
 }
 
 async fn run(
@@ -128,16 +175,21 @@ async fn run(
     live: &Arc<Live>,
     job: &Job,
     whole: bool,
-) -> Answer<Ended> {
-    let client = environment.sign_in.client()?.with_purpose(Purpose::Backfill);
-    let calls_before = client.calls_in_all();
+) -> Answer<(Answer<Ended>, Option<Closing>)> {
+    let purpose = match job.kind {
+        JobKind::Backfill | JobKind::Partial => Purpose::Backfill,
+        JobKind::CatchUp => Purpose::CatchUp,
+        JobKind::Formulas => Purpose::Formula,
+    };
+    let client = environment.sign_in.client()?.with_purpose(purpose);
+    live.count_calls(client.clone(), u64::try_from(job.api_calls).unwrap_or_default());
     jobs::started(store, lease, job.id).await?;
     mark_object(store, job, JobState::Running, None).await?;
     failpoint::reach("job.recorded");
     bind(environment, store).await?;
     live.progress.stage(ShownStage::Describing);
     jobs::set_stage(store, lease, job.id, JobStage::Describing).await?;
-    let mapping = Arc::new(mapping_of(environment, &client, job).await?);
+    let mapping = Arc::new(resolve_object(environment, &client, &job.object).await?);
     let run = Run {
         environment: environment.clone(),
         store: store.clone(),
@@ -146,11 +198,17 @@ async fn run(
         live: live.clone(),
         mapping,
         id: job.id,
+        closing: Mutex::new(None),
     };
-    let outcome = run.load(job, whole).await;
-    let calls = run.client.calls_in_all().saturating_sub(calls_before);
+    let outcome = match job.kind {
+        JobKind::Backfill | JobKind::Partial => run.load(job, whole).await,
+        JobKind::CatchUp => run.catch_up(job).await,
+        JobKind::Formulas => formulas::refresh(&run, job).await,
+    };
+    let calls = live.calls().saturating_sub(u64::try_from(job.api_calls).unwrap_or_default());
     jobs::set_numbers(store, lease, job.id, None, i64::try_from(calls).unwrap_or_default()).await?;
-    outcome
+    let closing = run.closing.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Ok((outcome, closing))
 }
 
 /// Does something for a job that has ended, under its object's lease and with its mapping.
@@ -162,7 +220,7 @@ pub(super) async fn beside<T>(
 ) -> Answer<T> {
     let client = environment.sign_in.client()?.with_purpose(Purpose::Fetch);
     bind(environment, store).await?;
-    let mapping = Arc::new(mapping_of(environment, &client, job).await?);
+    let mapping = Arc::new(resolve_object(environment, &client, &job.object).await?);
     let mut keeper = Keeper::take(store, &job.object, &environment.host.holder()).await?;
     let progress = Progress::resumed(Instant::now(), 0, view::rows(&job.counts), Vec::new());
     let live = Live::new(job.id, progress, Instant::now());
@@ -175,6 +233,7 @@ pub(super) async fn beside<T>(
         live,
         mapping,
         id: job.id,
+        closing: Mutex::new(None),
     };
     let outcome = work(&run).await;
     keeper.give_back(store).await;
@@ -201,6 +260,66 @@ impl Run {
             Wish::Run => Ended::Done,
             wish => Ended::Stopped(wish),
         }
+    }
+
+    /// Reads the window of a catch-up, compares ids if that was asked for, and waits for what its reads left dirty.
+    async fn catch_up(&self, job: &Job) -> Answer<Ended> {
+        let read = match window::read(self, job).await? {
+            Ok(read) => read,
+            Err(stopped) => return Ok(stopped),
+        };
+        go_on!(self.stage(JobStage::Fetching).await?);
+        go_on!(fetch::dirty(self).await?);
+        let with_ids = job.window.is_some_and(|window| window.with_ids);
+        if with_ids {
+            go_on!(self.compare(job).await?);
+        }
+        self.close_behind(Closing { from: Some(read.from), up_to: read.up_to, compared_ids: with_ids }).await
+    }
+
+    /// Compares ids and stamps of every record with Salesforce's, and counts both sides.
+    async fn compare(&self, job: &Job) -> Answer<Ended> {
+        let stamps = job.bulk.clone().filter(|bulk| bulk.stamps_only);
+        let bulk = match stamps {
+            Some(bulk) => bulk,
+            None => self.create_bulk(job, false).await?,
+        };
+        self.load_bulk(job, &bulk).await
+    }
+
+    /// Says that everything is read up to a time, and waits until no record is dirty that was dirty by then. What stays
+    /// dirty keeps the holes open: somebody else closes them later.
+    async fn close_behind(&self, closing: Closing) -> Answer<Ended> {
+        jobs::reads_ended(&self.store, &self.lease, self.id).await?;
+        failpoint::reach("hole.closing");
+        let began = Instant::now();
+        while holes::waits_for(&self.store, self.id).await? > 0 && began.elapsed() < MARKS_PATIENCE {
+            go_on!(fetch::dirty(self).await?);
+            tokio::select! {
+                wish = self.live.stopped() => return Ok(Ended::Stopped(wish)),
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            }
+        }
+        *self.closing.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing);
+        Ok(Ended::Done)
+    }
+
+    /// How many records a condition selects.
+    pub(super) async fn counted(&self, condition: &str) -> Answer<u64> {
+        let client = self.client.with_purpose(Purpose::Count);
+        Ok(client.count(self.mapping.object(), Some(condition)).await?.count)
+    }
+
+    /// Waits, where a stream runs, until it has its first position: what changes from there on comes by the stream.
+    async fn wait_for_stream(&self) -> Answer<()> {
+        let began = Instant::now();
+        while began.elapsed() < STREAM_PATIENCE
+            && self.live.wish() == Wish::Run
+            && crate::live::is_connecting(&self.store, self.mapping.object()).await?
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
     }
 
     async fn load(&self, job: &Job, whole: bool) -> Answer<Ended> {
@@ -238,10 +357,12 @@ impl Run {
     async fn create_bulk(&self, job: &Job, whole: bool) -> Answer<BulkJob> {
         let object = store::objects::get(&self.store, &job.object).await?;
         let shape = self.mapping.shape();
-        let stamps_only = !whole
-            && job.kind == JobKind::Backfill
-            && object.loaded_at.is_some()
-            && object.loaded_shape.as_deref() == Some(shape.as_str());
+        let is_comparison = job.kind == JobKind::CatchUp;
+        let stamps_only = is_comparison
+            || !whole
+                && job.kind == JobKind::Backfill
+                && object.loaded_at.is_some()
+                && object.loaded_shape.as_deref() == Some(shape.as_str());
         let condition = job.condition.as_deref();
         let soql =
             if stamps_only { self.mapping.stamps_soql(condition) } else { self.mapping.soql(condition) };
@@ -250,6 +371,10 @@ impl Run {
         self.live.progress.total(counted.count);
         jobs::set_numbers(&self.store, &self.lease, self.id, i64::try_from(counted.count).ok(), 0).await?;
 
+        if !is_comparison {
+            self.wait_for_stream().await?;
+            jobs::reads_begin(&self.store, &self.lease, self.id).await?;
+        }
         let mark = reads::begin(&self.store).await?;
         let created = self.client.create_query_job(Operation::Query, &soql).await?;
         failpoint::reach("bulk.created");
@@ -280,11 +405,17 @@ impl Run {
         go_on!(self.stage(JobStage::Fetching).await?);
         go_on!(fetch::differing(self).await?);
         go_on!(fetch::dirty(self).await?);
-        if job.kind == JobKind::Backfill {
+        if matches!(job.kind, JobKind::Backfill | JobKind::CatchUp) {
             go_on!(self.stage(JobStage::ComparingIds).await?);
             go_on!(compare::ids(self).await?);
             go_on!(self.stage(JobStage::Counting).await?);
-            self.count(read_end).await?;
+            crate::counting::count(&self.store, &self.client, &self.mapping.mapping).await?;
+        }
+        if job.kind == JobKind::Backfill {
+            self.loaded(read_end).await?;
+            // What a comparison of stamps finds equal was not read: a change that moved no stamp is not in it.
+            let from = bulk.stamps_only.then_some(DateTime::UNIX_EPOCH);
+            go_on!(self.close_behind(Closing { from, up_to: read_end, compared_ids: true }).await?);
         }
         // The results would count against the org's storage for a week; a job that cannot be deleted is no failure.
         if let Err(error) = client.delete_query_job(&bulk.id).await {
@@ -294,11 +425,7 @@ impl Run {
     }
 
     /// Waits until Salesforce has prepared the results; nothing if the job was asked to stop.
-    async fn wait_for(
-        &self,
-        client: &Client,
-        bulk: &BulkJob,
-    ) -> Answer<Option<chrono::DateTime<chrono::Utc>>> {
+    pub(super) async fn wait_for(&self, client: &Client, bulk: &BulkJob) -> Answer<Option<DateTime<Utc>>> {
         if let Some(read_end) = jobs::get(&self.store, self.id).await?.read_end {
             return Ok(Some(read_end));
         }
@@ -325,9 +452,8 @@ impl Run {
         Ok(Some(complete.at))
     }
 
-    /// Counts both sides, and makes the object ready.
-    async fn count(&self, read_end: chrono::DateTime<chrono::Utc>) -> Answer<()> {
-        crate::counting::count(&self.store, &self.client, &self.mapping.mapping).await?;
+    /// Makes the object loaded and ready.
+    async fn loaded(&self, read_end: DateTime<Utc>) -> Answer<()> {
         let object = self.mapping.object();
         store::objects::loaded(&self.store, object, read_end, &self.mapping.shape()).await?;
         store::objects::ready(&self.store, object).await?;
@@ -360,58 +486,4 @@ pub(crate) async fn end_orphan(environment: &OpenEnvironment, store: &Store, job
     keeper.give_back(store).await;
     ended?;
     mark_object(store, job, JobState::Cancelled, None).await
-}
-
-/// Refuses another org and another user before a byte is written, and binds a database that is not bound yet.
-async fn bind(environment: &OpenEnvironment, store: &Store) -> Answer<()> {
-    let facts = environment.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
-    let bound = store::binding::get(store).await?.map(|(bound, _)| bound);
-    let is_for_demos = environment.config.database == crate::config::Database::Embedded
-        || crate::database::is_for_demos(store).await?;
-    let known = bound.map(|bound| Binding { org_id: bound.org_id, user_id: bound.user_id });
-    check_load(&environment.config, is_for_demos, known.as_ref(), &facts.identity)?;
-    store::binding::bind(
-        store,
-        &store::binding::Binding {
-            org_id: facts.identity.org_id,
-            org_name: facts.organization.name.clone(),
-            user_id: facts.identity.user_id,
-            user_name: facts.user.preferred_username.clone(),
-            is_simulated: facts.identity.org_id.is_simulated(),
-        },
-    )
-    .await?;
-    Ok(())
-}
-
-/// Holds the mapping against what the org's describe shows.
-async fn mapping_of(environment: &OpenEnvironment, client: &Client, job: &Job) -> Answer<ResolvedMapping> {
-    let all = Mapping::built_in();
-    let mapping = all.iter().find(|mapping| mapping.object == job.object).ok_or_else(|| {
-        Box::new(
-            Problem::new(
-                "SS-2010",
-                format!("{} is not mapped", job.object),
-                "No table is known for this object, so there is nothing to load it into.",
-            )
-            .act(MendAct::OpenSettings),
-        )
-    })?;
-    let info = client.with_purpose(Purpose::Describe).describe(&job.object).await.map_err(|error| {
-        // What refuses a describe is about the object; its name belongs to the first line that a person reads.
-        let mut problem = Problem::from(&error);
-        problem.title = format!("{}: {}", job.object, problem.title);
-        Box::new(problem)
-    })?;
-    let facts = environment.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
-    let org = match &facts.currency {
-        CurrencyAnswer::Single(code) => OrgFacts { currency: Some(code.clone()), multi_currency: false },
-        CurrencyAnswer::PerRecord => {
-            OrgFacts { currency: environment.config.currency.clone(), multi_currency: true }
-        }
-        CurrencyAnswer::Unknown => {
-            OrgFacts { currency: environment.config.currency.clone(), multi_currency: false }
-        }
-    };
-    Ok(resolve(mapping, &all, &info, &org)?)
 }

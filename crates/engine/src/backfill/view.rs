@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use store::jobs::{self, Job, JobCounts, JobPage};
 
 use super::Live;
-use crate::api::backfills::{JobStage, JobState, JobView, PageState, PageView, RowsView};
+use crate::api::backfills::{JobKind, JobStage, JobState, JobView, PageState, PageView, RowsView};
 use crate::memory;
 use crate::problem::Problem;
 
@@ -29,6 +29,11 @@ pub(crate) fn job_view(
         state,
         stage: snapshot.as_ref().map_or_else(|| stage(job.stage), |snapshot| snapshot.stage),
         bulk_job_id: job.bulk.as_ref().map(|bulk| bulk.id.clone()),
+        kind: match job.kind {
+            jobs::JobKind::Backfill | jobs::JobKind::Partial => JobKind::Backfill,
+            jobs::JobKind::CatchUp => JobKind::CatchUp,
+            jobs::JobKind::Formulas => JobKind::Formulas,
+        },
         started_by: job.started_by.clone(),
         holder,
         started_at: job.started_at.unwrap_or(job.created_at),
@@ -47,7 +52,7 @@ pub(crate) fn job_view(
             None => pages.iter().map(page).collect(),
         },
         rows: snapshot.as_ref().map_or_else(|| rows(&job.counts), |snapshot| snapshot.rows),
-        api_calls: signed(job.api_calls),
+        api_calls: live.map_or_else(|| signed(job.api_calls), |live| whole(live.calls())),
         memory_bytes: live.and_then(|_| memory::resident_bytes()).map(whole),
         samples: snapshot.map(|snapshot| snapshot.samples).unwrap_or_default(),
         problem,
@@ -77,6 +82,7 @@ pub(super) fn stage(stage: jobs::JobStage) -> JobStage {
         jobs::JobStage::Preparing => JobStage::Preparing,
         jobs::JobStage::ComparingStamps => JobStage::ComparingStamps,
         jobs::JobStage::Loading => JobStage::Loading,
+        jobs::JobStage::ReadingWindow => JobStage::ReadingWindow,
         jobs::JobStage::Fetching => JobStage::Fetching,
         jobs::JobStage::ComparingIds => JobStage::ComparingIds,
         jobs::JobStage::Counting => JobStage::Counting,

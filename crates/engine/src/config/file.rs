@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+use shadow::event::ChannelName;
 use toml_edit::{Document, Item, Table, TableLike};
 use url::Url;
 
 use super::{
-    Address, Config, DEFAULT_API_VERSION, DEFAULT_PUBSUB, DEFAULT_REDIRECT, DEMO_CLIENT_ID, Database,
-    Environment, Error, Finding,
+    Address, Config, DEFAULT_API_VERSION, DEFAULT_CATCH_UP, DEFAULT_FORMULAS, DEFAULT_PUBSUB,
+    DEFAULT_REDIRECT, DEMO_CLIENT_ID, Database, Environment, Error, Finding, Percent,
 };
 use crate::api::environments::{EnvironmentKind, SignInFlow};
+use crate::clockwork::{Clockwork, InvalidSchedule};
 
 /// The keys of an environment, in the order in which the README explains them.
 const KEYS: &[&str] = &[
@@ -28,6 +30,11 @@ const KEYS: &[&str] = &[
     "currency",
     "schema",
     "auto_migrate",
+    "catch_up_schedule",
+    "formula_schedule",
+    "time_zone",
+    "quota_share",
+    "quota_stop",
 ];
 
 /// The file in the platform's configuration folder.
@@ -152,6 +159,13 @@ impl Reader<'_> {
         if !is_version(&api_version) {
             return Err(self.wrong_value("api_version", table, "a version such as 67.0"));
         }
+        let time_zone = self.value("time_zone", table)?.unwrap_or_else(|| "UTC".to_owned());
+        let catch_up_schedule = self.schedule("catch_up_schedule", DEFAULT_CATCH_UP, &time_zone, table)?;
+        let formula_schedule = self.schedule("formula_schedule", DEFAULT_FORMULAS, &time_zone, table)?;
+        let channel = self.value("channel", table)?;
+        if channel.as_deref().is_some_and(|name| ChannelName::parse(name).is_err()) {
+            return Err(self.wrong_value("channel", table, "a channel such as /data/ShadowSync__chn"));
+        }
         Ok(Environment {
             name: name.to_owned(),
             kind,
@@ -161,7 +175,7 @@ impl Reader<'_> {
             redirect_url,
             api_version,
             pubsub_endpoint: self.url("pubsub_endpoint", table, DEFAULT_PUBSUB)?,
-            channel: self.value("channel", table)?,
+            channel,
             database,
             database_direct: self.address("database_direct_url", table, &postgres, &mut findings)?,
             redis: self.address("redis_url", table, &redis, &mut findings)?,
@@ -173,6 +187,11 @@ impl Reader<'_> {
                     item.as_bool().ok_or_else(|| self.wrong("auto_migrate", item, "true or false"))?
                 }
             },
+            catch_up_schedule,
+            formula_schedule,
+            time_zone,
+            quota_share: self.share("quota_share", table)?.unwrap_or(Percent(20)),
+            quota_stop: self.share("quota_stop", table)?.unwrap_or(Percent(80)),
             findings,
         })
     }
@@ -252,6 +271,48 @@ impl Reader<'_> {
             .ok()
             .filter(Url::has_host)
             .ok_or_else(|| self.wrong_value(key, table, &format!("an address such as {default}")))
+    }
+
+    /// A cron expression, in the environment's time zone.
+    fn schedule(
+        &self,
+        key: &str,
+        default: &str,
+        time_zone: &str,
+        table: &dyn TableLike,
+    ) -> Result<String, Error> {
+        let cron = self.value(key, table)?.unwrap_or_else(|| default.to_owned());
+        match Clockwork::parse(&cron, time_zone) {
+            Ok(_) => Ok(cron),
+            Err(InvalidSchedule::Cron(_)) => Err(self.wrong_value(
+                key,
+                table,
+                &format!("a cron expression of five fields such as {default}"),
+            )),
+            Err(InvalidSchedule::TimeZone(_)) => {
+                Err(self.wrong_value("time_zone", table, "a time zone such as Europe/Berlin"))
+            }
+        }
+    }
+
+    /// A share of the org's quota: a number above 0 and up to 1.
+    fn share(&self, key: &str, table: &dyn TableLike) -> Result<Option<Percent>, Error> {
+        let share = match (self.variable)(&variable_of(key)) {
+            Some(text) => text.parse::<f64>().ok(),
+            None => match table.get(key) {
+                None => return Ok(None),
+                Some(item) => item.as_float(),
+            },
+        };
+        let percent =
+            share.map(|share| (share * 100.0).round()).filter(|percent| (1.0..=100.0).contains(percent));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it lies between 1 and 100"
+        )]
+        let percent = percent.map(|percent| Percent(percent as u8));
+        percent.map(Some).ok_or_else(|| self.wrong_value(key, table, "a share such as 0.2"))
     }
 
     /// The variable where it is set, else the file's value.
@@ -431,6 +492,25 @@ database_url = "postgres://shadow:hush@db/shop"
         assert!(with("development", "http://127.0.0.1:8790").is_ok());
         assert!(with("staging", "http://localhost:8790").is_err());
         assert!(with("demo", "http://example.com").is_err());
+    }
+
+    #[test]
+    fn schedules_channels_and_shares_are_read_and_what_cannot_be_is_refused() {
+        let with = |line: &str| read(&format!("{STAGING}{line}\n"), &[]);
+        let staging =
+            with("time_zone = \"Europe/Berlin\"\nquota_share = 0.1").unwrap().environments.remove(0);
+        assert_eq!((staging.quota_share.of_one(), staging.quota_stop.of_one()), (0.1, 0.8));
+        assert_eq!(staging.catch_up_schedule, "30 2 * * *");
+        for line in [
+            "time_zone = \"Mars/Olympus\"",
+            "catch_up_schedule = \"daily\"",
+            "channel = \"ShadowSync\"",
+            "quota_share = 1.5",
+        ] {
+            let key = line.split(' ').next().unwrap();
+            let error = with(line).unwrap_err().to_string();
+            assert!(error.contains(&format!("line 7: `{key}`")), "{error}");
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub const DEFAULT_REDIRECT: &str = "http://localhost:8717/oauth/callback";
 pub const DEFAULT_API_VERSION: &str = "67.0";
 /// The Pub/Sub endpoint, unless told otherwise.
 pub const DEFAULT_PUBSUB: &str = "https://api.pubsub.salesforce.com:7443";
+/// When the catch-up runs, unless told otherwise.
+pub const DEFAULT_CATCH_UP: &str = "30 2 * * *";
+/// When formula columns are refreshed, unless told otherwise.
+pub const DEFAULT_FORMULAS: &str = "0 3 * * 0";
 /// The consumer key that every simulated org knows.
 pub const DEMO_CLIENT_ID: &str = "3MVG9simulatedOrgShadowSyncDemoApp.0000000000000000000000000";
 /// The secret that every simulated org knows; it opens nothing else.
@@ -70,8 +74,29 @@ pub struct Environment {
     pub schema: Option<String>,
     /// Whether staging and production migrate on start.
     pub auto_migrate: bool,
+    /// When the catch-up runs with its id comparison: a cron expression in `time_zone`.
+    pub catch_up_schedule: String,
+    /// When formula columns are refreshed.
+    pub formula_schedule: String,
+    /// The time zone of the schedules, by its IANA name.
+    pub time_zone: String,
+    /// The share of the org's daily calls that is ours at most.
+    pub quota_share: Percent,
+    /// The share of the org's daily calls, whoever used them, at which background work has stopped.
+    pub quota_stop: Percent,
     /// What a reader should know: a password in the file, for one.
     pub findings: Vec<Finding>,
+}
+
+/// A share in whole percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent(pub u8);
+
+impl Percent {
+    /// The share as a part of one.
+    pub fn of_one(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
 }
 
 /// Where the shadow tables are.

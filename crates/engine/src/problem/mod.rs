@@ -4,17 +4,19 @@
 
 //!
 //! Numbers: 1xxx sign-in, 2xxx objects and fields, 3xxx database, 4xxx jobs, 5xxx configuration, 6xxx keychain,
-//! 9xxx faults of our own. One file per source of errors: each error type says here which problem it is.
+//! 7xxx the stream of change events, 9xxx faults of our own. One file per source of errors: each error type says here which problem it is.
 
 mod config;
 mod keychain;
 mod refusal;
 mod salesforce;
 mod store;
+mod stream;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use refusal::refused;
+pub(crate) use stream::refused as stream_refused;
 
 /// Who can mend a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]

@@ -170,6 +170,17 @@ impl From<&Error> for Problem {
             .step("Start the load again; it creates a new query job.")
             .act(MendAct::ResumeJob)
             .details(job.clone()),
+            Error::TlsSetup { source } => Self::new(
+                "SS-1015",
+                "Secure connections cannot be set up",
+                "This machine shows no root certificates, so no https address can be trusted.",
+            )
+            .mended_by(Mender::PlatformEngineer)
+            .step("Install the system's root certificates (Debian and Ubuntu: ca-certificates).")
+            .details(source.to_string()),
+            Error::StreamRefused { refusal, .. } => super::stream::refused(*refusal),
+            Error::StreamLost { reason, .. } => return super::stream::lost(reason),
+            Error::StreamSilent { waited } => super::stream::silent(waited.as_secs()),
             Error::TokenKeeper { source } => {
                 return super::keychain::keeper(source.as_ref());
             }

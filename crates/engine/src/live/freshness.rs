@@ -1,0 +1,53 @@
+//! How far each object's table is complete, and how far it trails: what the status, the samples and the metrics say.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use shadow::live_through::{Facts, HoleStart, is_confirmed, live_through};
+use shadow::value::Moment;
+use store::live_facts::LiveFacts;
+
+/// How an object stands at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Freshness {
+    /// The Salesforce time up to which its table is known to be complete.
+    pub live_through: Option<DateTime<Utc>>,
+    /// How far that lies back.
+    pub lag: Option<TimeDelta>,
+    /// How long the oldest of its stored events waits.
+    pub backlog_age: Option<TimeDelta>,
+}
+
+/// Judges an object.
+///
+/// - `now`: by this machine's clock, which the database's is taken to agree with.
+/// - `salesforce_now`: by Salesforce's.
+pub(crate) fn freshness(facts: &LiveFacts, now: DateTime<Utc>, salesforce_now: DateTime<Utc>) -> Freshness {
+    let moment = |time: Option<DateTime<Utc>>| time.map(Moment::from);
+    let stream = facts.stream.as_ref();
+    let confirmed = |at: Option<DateTime<Utc>>| is_confirmed(moment(at), now.into());
+    let judged = Facts {
+        loaded: moment(facts.loaded_at),
+        caught_up: moment(facts.watermark),
+        stream: moment(stream.and_then(|stream| stream.proven_until)),
+        // Membership changes with the org's setup; who may not look at that learns it by the object's events.
+        is_confirmed: stream
+            .is_some_and(|stream| confirmed(stream.permitted_at) && stream.member_at.is_some()),
+        oldest_unapplied: moment(facts.oldest_unapplied),
+        oldest_dirty: moment(facts.oldest_dirty),
+        oldest_dead_letter: moment(facts.oldest_dead_letter),
+        oldest_hole: match (facts.hole_since_ever, facts.oldest_hole) {
+            (true, _) => Some(HoleStart::Ever),
+            (false, start) => start.map(|start| HoleStart::At(start.into())),
+        },
+    };
+    let live_through = live_through(&judged).and_then(Moment::to_utc);
+    Freshness {
+        live_through,
+        lag: live_through.map(|through| shadow::lag::lag(through, salesforce_now)),
+        backlog_age: facts.oldest_received_at.map(|oldest| shadow::lag::backlog_age(Some(oldest), now)),
+    }
+}
+
+/// Milliseconds for a screen.
+pub(crate) fn millis(span: TimeDelta) -> u32 {
+    u32::try_from(span.num_milliseconds().max(0)).unwrap_or(u32::MAX)
+}

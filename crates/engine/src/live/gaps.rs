@@ -1,0 +1,84 @@
+//! Holes that the receiver opens: what lies before the first position, behind a lost one, and in an outage that only
+//! Salesforce or a person can end.
+
+use chrono::{DateTime, Utc};
+use shadow::ObjectName;
+use shadow::event::ChannelName;
+use store::checkpoints;
+use store::holes::{self, HoleWhy, NewHole};
+use store::jobs::{self, JobKind, JobState};
+
+use super::channels::Channel;
+use super::term::Term;
+use crate::problem::Answer;
+
+/// The holes that end at the first position saved of a new subscription, to be opened in the commit that saves it.
+///
+/// - `arrived`: when the position arrived, in Salesforce's time.
+/// - `is_lost`: whether there was a position before that Salesforce no longer knows.
+pub(crate) async fn before_first(
+    term: &Term,
+    channel: &Channel,
+    arrived: DateTime<Utc>,
+    is_lost: bool,
+) -> Result<Vec<NewHole>, store::Error> {
+    let saved = checkpoints::get(&term.store, &channel.name).await?;
+    let other = if saved.is_some() { None } else { proven_elsewhere(term, channel).await? };
+    let mut opened = Vec::with_capacity(channel.objects.len());
+    for object in &channel.objects {
+        let (from, why) = match (&saved, is_lost, other) {
+            (Some(saved), true, _) => {
+                (saved.proven_until.or(read_since(term, object).await?), HoleWhy::PositionLost)
+            }
+            (_, _, Some(proven)) => (Some(proven), HoleWhy::ChannelChanged),
+            _ => (read_since(term, object).await?, HoleWhy::FirstPosition),
+        };
+        opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(arrived)));
+    }
+    Ok(opened)
+}
+
+/// Up to when another channel, by which these objects came before, is proven.
+async fn proven_elsewhere(term: &Term, channel: &Channel) -> Result<Option<DateTime<Utc>>, store::Error> {
+    let others = checkpoints::list(&term.store).await?;
+    let is_ours = |name: &ChannelName| term.channels.iter().any(|ours| ours.name == *name);
+    let left: Vec<_> = others
+        .into_iter()
+        .filter(|other| {
+            other.channel != channel.name && !is_ours(&other.channel) && other.replay_id.is_some()
+        })
+        .collect();
+    Ok(left.iter().filter_map(|other| other.proven_until).min())
+}
+
+/// From when on an object's changes are not in its table: the beginning of its last whole load, or of the one that
+/// runs; none if there is none.
+async fn read_since(term: &Term, object: &ObjectName) -> Result<Option<DateTime<Utc>>, store::Error> {
+    let jobs = jobs::list(&term.store, Some(object), 20).await?;
+    let load = jobs.into_iter().find(|job| {
+        let counts = matches!(job.state, JobState::Done | JobState::Running | JobState::Paused);
+        job.kind == JobKind::Backfill && counts
+    });
+    Ok(load.map(|job| job.created_at))
+}
+
+/// Opens a hole, or widens the one there is, from what the channel has proven until now.
+pub(crate) async fn open_since_proven(
+    term: &Term,
+    channel: &Channel,
+    objects: &[ObjectName],
+    why: HoleWhy,
+    now: DateTime<Utc>,
+) -> Answer<()> {
+    let saved = checkpoints::get(&term.store, &channel.name).await?;
+    let proven = saved.and_then(|saved| saved.proven_until);
+    let mut opened = Vec::with_capacity(objects.len());
+    for object in objects {
+        let from = match proven {
+            Some(proven) => Some(proven),
+            None => read_since(term, object).await?,
+        };
+        opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(now)));
+    }
+    Ok(holes::open(&term.store, &term.lease, &opened).await?)
+}

@@ -1,0 +1,134 @@
+//! Closes holes by themselves: a catch-up with its id comparison for those that a catch-up closes, a load for others.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use shadow::ObjectName;
+use shadow::quota::Work;
+use store::holes::{self, Hole, HoleNeeds};
+use store::jobs::{self, JobState, NewCatchUp, NewJob};
+use store::objects;
+use tokio_util::sync::CancellationToken;
+
+use super::term::Term;
+use crate::api::backfills::begin;
+use crate::backfill::Turn;
+use crate::notice::View;
+use crate::problem::Answer;
+
+/// Who starts jobs that nobody asked for.
+pub(crate) const SYSTEM: &str = "Shadow Sync";
+/// How long to wait before looking again unasked.
+const SWEEP: Duration = Duration::from_secs(10);
+/// How long to wait after a job that left an object's holes open; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// Closes holes until the term ends.
+pub(crate) async fn close(term: Arc<Term>, stop: CancellationToken) -> Answer<()> {
+    let mut patience: HashMap<ObjectName, Patience> = HashMap::new();
+    resume(&term).await?;
+    while !stop.is_cancelled() {
+        let open = holes::list_open(&term.store).await?;
+        patience.retain(|object, _| open.iter().any(|hole| hole.object == *object));
+        let mut by_object: BTreeMap<ObjectName, Vec<Hole>> = BTreeMap::new();
+        for hole in open {
+            by_object.entry(hole.object.clone()).or_default().push(hole);
+        }
+        for (object, holes) in by_object {
+            let waited = patience.entry(object.clone()).or_default();
+            if waited.is_over() && mend(&term, &object, &holes).await? {
+                waited.again();
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = term.holes.notified() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+    Ok(())
+}
+
+/// How long an object's holes are left alone after a job that did not close them.
+#[derive(Debug, Default)]
+struct Patience {
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+impl Patience {
+    fn is_over(&self) -> bool {
+        self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn again(&mut self) {
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        self.until = Some(Instant::now() + self.pause);
+    }
+}
+
+/// Starts what closes an object's holes; says whether it did. Not while another job of the object is open, and never
+/// the first load: that is a person's to order.
+async fn mend(term: &Term, object: &ObjectName, open: &[Hole]) -> Answer<bool> {
+    let row = objects::get(&term.store, object).await?;
+    if row.loaded_at.is_none()
+        || row.state == shadow::ObjectState::Paused
+        || has_open_job(term, object).await?
+        || !term.environment.quota.may(Work::Healing)
+    {
+        return Ok(false);
+    }
+    let needs_load = open.iter().any(|hole| hole.needs == HoleNeeds::Backfill || hole.from_at.is_none());
+    let created = if needs_load {
+        let new = NewJob { object, condition: None, started_by: SYSTEM };
+        jobs::create(&term.store, new).await
+    } else {
+        let from: Option<DateTime<Utc>> = open.iter().filter_map(|hole| hole.from_at).min();
+        let new = NewCatchUp { object, from, with_ids: true, started_by: SYSTEM };
+        jobs::create_catch_up(&term.store, new).await
+    };
+    let job = match created {
+        Ok(job) => job,
+        Err(store::Error::JobOpen(_)) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    for hole in open {
+        holes::attach_job(&term.store, hole.id, job.id).await?;
+    }
+    tracing::info!(object.name = %object, holes = open.len(), job.id = job.id.0, "holes are being closed");
+    let sentence = format!("Began to close {} of {object}", if open.len() == 1 { "a hole" } else { "holes" });
+    term.environment.record("hole.close", &sentence, "done", None).await;
+    begin(&term.environment, vec![Turn { id: job.id, whole: needs_load }]);
+    term.environment.notices.publish(&[View::Jobs, View::Holes, View::Status]);
+    Ok(true)
+}
+
+/// Whether a job of an object is open in some process.
+pub(crate) async fn has_open_job(term: &Term, object: &ObjectName) -> Result<bool, store::Error> {
+    let latest = jobs::list(&term.store, Some(object), 1).await?.pop();
+    Ok(latest
+        .is_some_and(|job| matches!(job.state, JobState::Pending | JobState::Running | JobState::Paused)))
+}
+
+/// Goes on with jobs that nobody asked for and whose process is gone. What a person stopped is a person's to resume.
+async fn resume(term: &Term) -> Answer<()> {
+    let mut turns = Vec::new();
+    for job in jobs::list(&term.store, None, 50).await? {
+        let is_open = matches!(job.state, JobState::Pending | JobState::Running);
+        if is_open
+            && job.started_by == SYSTEM
+            && !term.environment.loads.is_ours(job.id)
+            && store::leases::holder(&term.store, &crate::backfill::lease_name(&job.object)).await?.is_none()
+        {
+            turns.push(Turn { id: job.id, whole: job.kind == jobs::JobKind::Backfill });
+        }
+    }
+    if !turns.is_empty() {
+        begin(&term.environment, turns);
+    }
+    Ok(())
+}
