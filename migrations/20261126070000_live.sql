@@ -73,7 +73,7 @@ create table shadow_sync.checkpoints (
     -- Our time of the last message, with events or without.
     heard_at         timestamptz,
     state            text not null default 'connecting'
-        check (state in ('connecting', 'live', 'standby', 'backoff', 'stopped', 'failed')),
+        check (state in ('connecting', 'live', 'standby', 'backoff', 'stopped', 'polling', 'paused', 'failed')),
     state_since      timestamptz not null default now(),
     -- Who streams it, as its lease names itself.
     worker           text,

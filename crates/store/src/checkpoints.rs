@@ -27,6 +27,10 @@ words! {
         Backoff = "backoff",
         /// A person stopped it, or the process that streamed ended.
         Stopped = "stopped",
+        /// The org's allowance of delivered events is spent: changes are polled.
+        Polling = "polling",
+        /// A person paused it.
+        Paused = "paused",
         /// A person must mend something first.
         Failed = "failed",
     }
@@ -124,7 +128,13 @@ pub async fn keep_alive(
     let mut tx = store.begin().await?;
     leases::check(&mut tx, lease).await?;
     let objects = carried(&mut tx, channel).await?;
-    let moved = Moved { replay_id: latest, position: None, stored: 0, objects: &[], proven_until: Some(proven_until) };
+    let moved = Moved {
+        replay_id: latest,
+        position: None,
+        stored: 0,
+        objects: &[],
+        proven_until: Some(proven_until),
+    };
     move_in(&mut tx, channel, &moved, &objects, holes).await?;
     tx.commit().await?;
     failpoint::reach("keepalive.committed");

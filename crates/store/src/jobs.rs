@@ -197,6 +197,17 @@ pub struct BulkJob {
 /// - **Errors:** [`Error::JobOpen`] if the object has one that is not ended.
 pub async fn create(store: &Store, new: NewJob<'_>) -> Result<Job, Error> {
     let kind = if new.condition.is_some() { JobKind::Partial } else { JobKind::Backfill };
+    create_as(store, kind, new).await
+}
+
+/// Creates a refresh of the columns that no event carries, which waits for its turn.
+///
+/// - **Errors:** [`Error::JobOpen`] if the object has a job that is not ended.
+pub async fn create_formulas(store: &Store, object: &ObjectName, started_by: &str) -> Result<Job, Error> {
+    create_as(store, JobKind::Formulas, NewJob { object, condition: None, started_by }).await
+}
+
+async fn create_as(store: &Store, kind: JobKind, new: NewJob<'_>) -> Result<Job, Error> {
     let id = sqlx::query_scalar!(
         "insert into shadow_sync.jobs (object, kind, condition, started_by) values ($1, $2, $3, $4)
          on conflict (object) where state in ('pending', 'running', 'paused') do nothing
