@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod change_log;
 mod control;
 mod custom_mapping;
+mod events;
+mod holes;
 mod merging;
 mod removing;
+mod retention;
 mod skus;
 mod stamps;
 mod world;
