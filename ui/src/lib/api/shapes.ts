@@ -40,4 +40,5 @@ import type { LiveObject, LiveStatus } from './live_shapes';
 export type * from './live_shapes';
 export type ObjectStatus = ObjectStatus_Serialize & LiveObject;
 export type StatusView = Omit<StatusView_Serialize, 'objects'> & LiveStatus & { objects: ObjectStatus[] };
-export type View = EngineView | 'events' | 'deadLetters' | 'holes' | 'lag' | 'flags';
+export type View =
+  EngineView | 'stream' | 'events' | 'deadLetters' | 'lag' | 'holes' | 'schedules' | 'flags' | 'quota';

@@ -20,6 +20,9 @@ import { Toasts } from './toasts.svelte';
 
 const CONTEXT = Symbol('console');
 
+/** A busy stream says more often that something is stale than anybody can look. */
+const GATHER_MS = 250;
+
 /** What the whole window shares: the engine, what it last said, and where the reader is. */
 export class Console {
   readonly router = new Router();
@@ -47,9 +50,11 @@ export class Console {
   running = $derived.by(() => this.jobs.data?.filter(isActive) ?? []);
 
   #listeners = new Map<View, Set<() => void>>();
+  #stale = new Set<View>();
+  #gathering = false;
 
   constructor(readonly api: Api) {
-    this.status = new Resource(() => api.status());
+    this.status = new Resource(() => api.status().finally(() => this.clock.tell()));
     this.environments = new Resource(() => api.environments());
     this.jobs = new Resource(() => api.jobs());
     this.counts = new Resource(() => api.counts());
@@ -57,7 +62,21 @@ export class Console {
     this.deadLetters = new Resource(() => api.deadLetters());
     this.holes = new Resource(() => api.holes());
     this.flags = new Resource(() => api.flags());
-    this.onStale(['status', 'signIn', 'jobs', 'counts', 'environments'], () => void this.status.load());
+    this.onStale(
+      [
+        'status',
+        'signIn',
+        'jobs',
+        'counts',
+        'environments',
+        'stream',
+        'schedules',
+        'quota',
+        'holes',
+        'deadLetters',
+      ],
+      () => void this.status.load(),
+    );
     this.onStale(['environments'], () => void this.environments.load());
     this.onStale(['jobs'], () => void this.jobs.load());
     this.onStale(['counts', 'rejects'], () => void this.counts.load());
@@ -124,8 +143,21 @@ export class Console {
     return [jobs, counts, audit, deadLetters, holes, flags];
   }
 
+  /** Asks again at once for the first notice, and once more for all that come within `GATHER_MS` of it. */
   #heard(stale: View[]): void {
-    const reloads = new Set(stale.flatMap((view) => [...(this.#listeners.get(view) ?? [])]));
+    stale.forEach((view) => this.#stale.add(view));
+    if (this.#gathering) return;
+    this.#reloadStale();
+    this.#gathering = true;
+    setTimeout(() => {
+      this.#gathering = false;
+      if (this.#stale.size > 0) this.#heard([]);
+    }, GATHER_MS);
+  }
+
+  #reloadStale(): void {
+    const reloads = new Set([...this.#stale].flatMap((view) => [...(this.#listeners.get(view) ?? [])]));
+    this.#stale.clear();
     for (const reload of reloads) reload();
   }
 }
