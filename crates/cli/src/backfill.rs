@@ -1,13 +1,9 @@
 //! `shadow-sync backfill`: loads objects whole, shows how far each is, stops cleanly on Ctrl-C.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use engine::api::backfills::{self, BackfillMode, JobStage, JobState, JobView, PageState};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use tokio::time::MissedTickBehavior;
+use engine::api::backfills::{self, BackfillMode, JobState, JobView};
 
 use crate::context::{Context, Exit};
+use crate::job_progress;
 use crate::words::{count, duration, thousands};
 
 /// Load objects from Salesforce into their shadow tables
@@ -36,69 +32,12 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         _ => BackfillMode::Auto,
     };
     let ids = backfills::start_where(&engine, args.objects, mode, args.condition).await?;
-    let jobs = watch(&engine, &ids, context).await;
-    let jobs = match jobs {
-        Ok(jobs) => jobs,
-        Err(error) => {
-            engine.shutdown().await;
-            return Err(error);
-        }
-    };
+    let jobs = job_progress::watch(&engine, &ids, "shadow-sync backfill", context).await;
     engine.shutdown().await;
-    let exit = exit_of(&jobs);
+    let jobs = jobs?;
+    let exit = job_progress::exit_of(&jobs);
     context.print(&jobs, || jobs.iter().map(sentence).collect::<Vec<_>>().join("\n"))?;
     Ok(exit)
-}
-
-fn exit_of(jobs: &[JobView]) -> Exit {
-    if jobs.iter().any(|job| job.state == JobState::Failed) {
-        Exit::Failed
-    } else if jobs.iter().all(|job| job.state == JobState::Done) {
-        if jobs.iter().any(|job| job.removals_waiting > 0) { Exit::Finding } else { Exit::Done }
-    } else {
-        Exit::Interrupted
-    }
-}
-
-/// Shows the jobs until each has ended; Ctrl-C pauses those that run, so that they can be resumed.
-async fn watch(engine: &engine::Engine, ids: &[String], context: &Context) -> anyhow::Result<Vec<JobView>> {
-    let mut painter = Painter::new(context);
-    let mut tick = tokio::time::interval(Duration::from_millis(200));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            signal = tokio::signal::ctrl_c(), if !stopping => {
-                signal?;
-                stopping = true;
-                painter.say("Stopping after the rows in flight; `shadow-sync backfill` resumes.");
-                for id in ids {
-                    // A job that ended meanwhile has nothing left to pause.
-                    let _ = backfills::pause(engine, id).await;
-                }
-            }
-        }
-        let mut jobs = backfills::jobs(engine).await?;
-        jobs.retain(|job| ids.contains(&job.id));
-        jobs.sort_by_key(|job| ids.iter().position(|id| *id == job.id));
-        painter.paint(&jobs);
-        if jobs.iter().all(|job| is_over(job.state)) {
-            painter.clear();
-            return Ok(jobs);
-        }
-    }
-}
-
-fn is_over(state: JobState) -> bool {
-    match state {
-        JobState::Paused
-        | JobState::Cancelled
-        | JobState::Done
-        | JobState::Failed
-        | JobState::Interrupted => true,
-        JobState::Pending | JobState::Running | JobState::Pausing | JobState::Cancelling => false,
-    }
 }
 
 /// What a job came to, in a sentence or two.
@@ -147,94 +86,4 @@ fn sentence(job: &JobView) -> String {
             count(job.done, "record", "records")
         ),
     }
-}
-
-/// Shows progress: bars on a terminal, a line per change of stage elsewhere, nothing with `--json`.
-struct Painter {
-    bars: Option<(MultiProgress, HashMap<String, ProgressBar>)>,
-    stages: HashMap<String, (JobStage, u32)>,
-    is_silent: bool,
-}
-
-impl Painter {
-    fn new(context: &Context) -> Self {
-        let bars =
-            (context.is_terminal && !context.args.json).then(|| (MultiProgress::new(), HashMap::new()));
-        Self { bars, stages: HashMap::new(), is_silent: context.args.json }
-    }
-
-    #[expect(clippy::print_stderr, reason = "progress goes beside the result")]
-    fn say(&self, text: &str) {
-        match &self.bars {
-            Some((bars, _)) => {
-                // A terminal that is gone cannot be told anything; the work goes on.
-                let _ = bars.println(text);
-            }
-            None => eprintln!("{text}"),
-        }
-    }
-
-    fn paint(&mut self, jobs: &[JobView]) {
-        if self.is_silent {
-            return;
-        }
-        for job in jobs {
-            let line = progress_line(job);
-            if let Some((all, bars)) = &mut self.bars {
-                let bar = bars.entry(job.id.clone()).or_insert_with(|| {
-                    let style = ProgressStyle::with_template("{prefix:16} {bar:28} {msg}")
-                        .unwrap_or_else(|_| ProgressStyle::default_bar());
-                    all.add(ProgressBar::new(1)).with_style(style).with_prefix(job.object.clone())
-                });
-                bar.set_length(u64::from(job.total.unwrap_or(0).max(1)));
-                bar.set_position(u64::from(job.done));
-                bar.set_message(line);
-            } else {
-                let merged = job.pages.iter().filter(|page| page.state == PageState::Merged).count();
-                let at = (job.stage, u32::try_from(merged).unwrap_or(u32::MAX));
-                if self.stages.insert(job.id.clone(), at) != Some(at) {
-                    self.say(&format!("{}: {line}", job.object));
-                }
-            }
-        }
-    }
-
-    fn clear(&self) {
-        if let Some((bars, _)) = &self.bars {
-            let _ = bars.clear();
-        }
-    }
-}
-
-/// Done of total, rate, time left, pages: one line.
-fn progress_line(job: &JobView) -> String {
-    let stage = match job.stage {
-        JobStage::Describing => "reading its fields",
-        JobStage::Preparing => "Salesforce prepares the results",
-        JobStage::ComparingStamps => "comparing stamps",
-        JobStage::Loading => "loading",
-        JobStage::Fetching => "fetching records that raced",
-        JobStage::ComparingIds => "comparing ids",
-        JobStage::Counting => "counting both sides",
-        JobStage::Ended => "ended",
-    };
-    let mut line = match job.total {
-        Some(total) => format!("{} of {}", thousands(job.done), thousands(total)),
-        None => thousands(job.done),
-    };
-    if let Some(rate) = job.rate {
-        line.push_str(&format!(", {} records/s", thousands(rate)));
-    }
-    match job.left_ms {
-        Some(left) if job.state == JobState::Running => {
-            line.push_str(&format!(", {} left", duration(u64::from(left))));
-        }
-        None if job.stage == JobStage::Loading => line.push_str(", estimating"),
-        _ => {}
-    }
-    let merged = job.pages.iter().filter(|page| page.state == PageState::Merged).count();
-    if !job.pages.is_empty() {
-        line.push_str(&format!(", {merged} of {} pages", job.pages.len()));
-    }
-    format!("{line}; {stage}")
 }

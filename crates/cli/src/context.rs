@@ -152,6 +152,14 @@ impl Context {
         Ok(if matches!(typed.as_str(), "y" | "yes") { Ok(()) } else { Err(self.given_up()) })
     }
 
+    /// The same for what is of weight only in production: its name is asked for there, elsewhere nothing.
+    pub fn confirm_in_production(&self, engine: &Engine, what: &str) -> anyhow::Result<Result<(), Exit>> {
+        match engine.environment()?.kind() {
+            EnvironmentKind::Production => self.confirm(engine, what),
+            EnvironmentKind::Demo | EnvironmentKind::Development | EnvironmentKind::Staging => Ok(Ok(())),
+        }
+    }
+
     fn can_ask(&self) -> bool {
         self.is_terminal && std::io::stdin().is_terminal() && !self.args.json
     }

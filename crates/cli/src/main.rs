@@ -1,13 +1,16 @@
 //! `shadow-sync`: the command line and the daemon, on the same engine as the console.
 
 mod backfill;
+mod catch_up;
 mod context;
 mod demo_org;
 mod doctor;
 mod env;
+mod job_progress;
 mod jobs;
 mod login;
 mod migrate;
+mod moment;
 mod rejects;
 mod status;
 mod verify;
@@ -43,13 +46,15 @@ enum Command {
     Migrate(migrate::Args),
     /// Load objects from Salesforce into their shadow tables
     Backfill(backfill::Args),
+    /// Read what changed, compare ids, and close the holes that this closes
+    CatchUp(catch_up::Args),
     /// Compare the shadow with Salesforce
     Verify(verify::Args),
     /// Look at loads, cancel them
     Jobs(jobs::Args),
-    /// Stop loading objects until they are resumed
+    /// Stop all work, or that on the named objects, until it is resumed
     Pause(jobs::PauseArgs),
-    /// Let paused objects go on
+    /// Let what was paused go on
     Resume(jobs::PauseArgs),
     /// Look at records that cannot be stored, try them again
     Rejects(rejects::Args),
@@ -72,6 +77,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Backfill(args) => backfill::run(args, context).await,
+        Command::CatchUp(args) => catch_up::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
         Command::Jobs(args) => jobs::run(args, context).await,
         Command::Pause(args) => jobs::pause(args, context).await,
