@@ -155,7 +155,8 @@ impl<'a> Batch<'a> {
             match &event.header {
                 Ok(header) => {
                     batch.proven_until = header.committed_at.to_utc().or(batch.proven_until);
-                    let key = (header.object.as_str(), header.transaction_key.as_str(), header.sequence_number);
+                    let key =
+                        (header.object.as_str(), header.transaction_key.as_str(), header.sequence_number);
                     if seen.insert(key) && !known.contains(&place) {
                         batch.last_position += 1;
                         batch.readable.push((batch.last_position, event, header));
@@ -201,7 +202,8 @@ async fn delivered(tx: &mut PgTransaction<'_>, events: &[NewEvent]) -> Result<Ha
     )
     .fetch_all(&mut **tx)
     .await?;
-    let place = |ordinal: i64| usize::try_from(ordinal - 1).ok().and_then(|ordinal| places.get(ordinal).copied());
+    let place =
+        |ordinal: i64| usize::try_from(ordinal - 1).ok().and_then(|ordinal| places.get(ordinal).copied());
     Ok(found.into_iter().filter_map(place).collect())
 }
 
@@ -220,7 +222,8 @@ async fn insert(
     let kinds: Vec<&str> = events().map(|(.., header)| header.kind.as_str()).collect();
     let keys: Vec<&str> = events().map(|(.., header)| header.transaction_key.as_str()).collect();
     let numbers: Vec<i32> = events().map(|(.., header)| header.sequence_number).collect();
-    let commits: Vec<Option<DateTime<Utc>>> = events().map(|(.., header)| header.committed_at.to_utc()).collect();
+    let commits: Vec<Option<DateTime<Utc>>> =
+        events().map(|(.., header)| header.committed_at.to_utc()).collect();
     let records: Vec<Option<String>> = events().map(|(.., header)| joined(&header.records)).collect();
     // An array of arrays must be rectangular, so the ids of each event travel as one text.
     let received_at = sqlx::query_scalar!(
@@ -350,7 +353,8 @@ struct EventRow {
 impl EventRow {
     fn read(self) -> Result<StoredEvent, Error> {
         let id = |id: &String| RecordId::parse(id).map_err(|_| corrupt("record id", id));
-        let record_ids = self.record_ids.map(|ids| ids.iter().map(id).collect::<Result<_, _>>()).transpose()?;
+        let record_ids =
+            self.record_ids.map(|ids| ids.iter().map(id).collect::<Result<_, _>>()).transpose()?;
         Ok(StoredEvent {
             position: self.position,
             received_at: self.received_at,

@@ -300,7 +300,11 @@ pub async fn retry(store: &Store, letters: &Letters, discard: bool, who: &str) -
     .await?;
     tx.commit().await?;
     let number = |count: i64| u64::try_from(count).unwrap_or_default();
-    Ok(Retried { letters: number(closed.letters), records: number(closed.records), nameless: number(closed.nameless) })
+    Ok(Retried {
+        letters: number(closed.letters),
+        records: number(closed.records),
+        nameless: number(closed.nameless),
+    })
 }
 
 /// Those of some records that have an open dead letter: nothing later may be applied to them from events.

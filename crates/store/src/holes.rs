@@ -211,13 +211,9 @@ async fn select(store: &Store, only_open: bool, limit: i64) -> Result<Vec<Hole>,
 
 /// Notes the job that works on an open hole.
 pub async fn attach_job(store: &Store, id: i64, job: JobId) -> Result<(), Error> {
-    sqlx::query!(
-        "update shadow_sync.holes set job_id = $2 where id = $1 and closed_at is null",
-        id,
-        job.0
-    )
-    .execute(store.pool())
-    .await?;
+    sqlx::query!("update shadow_sync.holes set job_id = $2 where id = $1 and closed_at is null", id, job.0)
+        .execute(store.pool())
+        .await?;
     Ok(())
 }
 

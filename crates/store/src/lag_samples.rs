@@ -50,7 +50,8 @@ pub async fn record(
     let mut flows = vec![("received", "", flow.received), ("applied", "", flow.applied)];
     flows.extend(flow.failed.iter().map(|(stage, amount)| ("failed", stage.as_str(), *amount)));
     flows.retain(|(.., amount)| *amount > 0);
-    let (names, stages): (Vec<&str>, Vec<&str>) = flows.iter().map(|(name, stage, _)| (*name, *stage)).unzip();
+    let (names, stages): (Vec<&str>, Vec<&str>) =
+        flows.iter().map(|(name, stage, _)| (*name, *stage)).unzip();
     let amounts: Vec<i64> = flows.iter().map(|(.., amount)| *amount).collect();
     sqlx::query!(
         "with flow as (
@@ -244,11 +245,7 @@ pub struct Outage {
 }
 
 /// Outages that touch a span of time, in order.
-pub async fn outages(
-    store: &Store,
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<Vec<Outage>, Error> {
+pub async fn outages(store: &Store, from: DateTime<Utc>, until: DateTime<Utc>) -> Result<Vec<Outage>, Error> {
     let rows = sqlx::query!(
         "select channel, began_at, ended_at, why from shadow_sync.outages
           where began_at < $2 and (ended_at is null or ended_at >= $1) order by began_at, id",

@@ -105,7 +105,9 @@ pub async fn acquire_for(
     let mut connection = if pooled { None } else { Some(store.own_connection().await?) };
     let won = match &mut connection {
         Some(connection) => {
-            let me = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#).fetch_one(&mut *connection).await?;
+            let me = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#)
+                .fetch_one(&mut *connection)
+                .await?;
             let taking = take(connection, name, token, holder, times, true);
             tokio::pin!(taking);
             loop {
@@ -178,9 +180,15 @@ async fn end_writers(store: &Store, name: &str, waiting: i32) {
     match ended {
         Ok(sessions) if sessions.is_empty() => {}
         Ok(sessions) => {
-            tracing::warn!(lease.name = name, sessions = sessions.len(), "ended sessions that held a lease past its time");
+            tracing::warn!(
+                lease.name = name,
+                sessions = sessions.len(),
+                "ended sessions that held a lease past its time"
+            );
         }
-        Err(error) => tracing::info!(lease.name = name, %error, "sessions of the holder before cannot be ended"),
+        Err(error) => {
+            tracing::info!(lease.name = name, %error, "sessions of the holder before cannot be ended")
+        }
     }
 }
 

@@ -81,7 +81,8 @@ pub async fn run(
         }
     }
     let ago = |days: u32| now - TimeDelta::days(i64::from(days));
-    removed.samples = lag_samples::thin(store, now - TimeDelta::hours(i64::from(policy.raw_sample_hours))).await?;
+    removed.samples =
+        lag_samples::thin(store, now - TimeDelta::hours(i64::from(policy.raw_sample_hours))).await?;
     let mut tx = store.begin().await?;
     leases::check(&mut tx, lease).await?;
     let samples = ago(policy.sample_days);
@@ -92,8 +93,10 @@ pub async fn run(
         removed.samples += sql.execute(&mut *tx).await?.rows_affected();
     }
     let audit = ago(policy.audit_days);
-    removed.audit =
-        sqlx::query!("delete from shadow_sync.audit where at < $1", audit).execute(&mut *tx).await?.rows_affected();
+    removed.audit = sqlx::query!("delete from shadow_sync.audit where at < $1", audit)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
     for sql in [
         sqlx::query!("delete from shadow_sync.holes where closed_at < $1", audit),
         sqlx::query!("delete from shadow_sync.dead_letters where closed_at < $1", audit),

@@ -48,7 +48,8 @@ pub enum ServerChange {
 impl ServerIdentity {
     /// What changed since `before` was seen: then every lease, read in flight and plan is void.
     pub fn change_since(&self, before: &Self) -> Option<ServerChange> {
-        let differs = |one: Option<i64>, other: Option<i64>| one.zip(other).is_some_and(|(one, other)| one != other);
+        let differs =
+            |one: Option<i64>, other: Option<i64>| one.zip(other).is_some_and(|(one, other)| one != other);
         if differs(self.system, before.system) || self.database != before.database {
             return Some(ServerChange::OtherServer);
         }
@@ -68,7 +69,8 @@ impl Store {
         )
         .fetch_one(self.pool())
         .await?;
-        let system = sqlx::query_scalar!("select system_identifier from pg_control_system()").fetch_one(self.pool());
+        let system =
+            sqlx::query_scalar!("select system_identifier from pg_control_system()").fetch_one(self.pool());
         let timeline = sqlx::query_scalar!(
             "select ('x' || lpad(left(pg_walfile_name(pg_current_wal_lsn()), 8), 16, '0'))::bit(64)::bigint"
         )

@@ -189,7 +189,9 @@ async fn days_are_made_ahead_and_also_when_the_clock_was_set_back(pool: PgPool) 
     stream.append(&[event(2, 1)]).await;
     assert_eq!(stream.number(partitions).await, 2);
     let ahead = stream
-        .number("select (partitions_until - (now() at time zone 'UTC')::date)::bigint from shadow_sync.log_head")
+        .number(
+            "select (partitions_until - (now() at time zone 'UTC')::date)::bigint from shadow_sync.log_head",
+        )
         .await;
     assert_eq!(ahead, 1);
 }
@@ -253,7 +255,10 @@ async fn events_are_listed_newest_first_with_what_was_done(pool: PgPool) {
     let applied = LogFilter { outcome: Some(EventOutcome::Applied), ..Default::default() };
     assert_eq!(list(applied.clone()).await, [3, 1]);
     assert_eq!(list(LogFilter { object: Some(ObjectName::account()), ..applied }).await, Vec::<i64>::new());
-    assert_eq!(list(LogFilter { kind: Some(ChangeKind::Delete), ..Default::default() }).await, Vec::<i64>::new());
+    assert_eq!(
+        list(LogFilter { kind: Some(ChangeKind::Delete), ..Default::default() }).await,
+        Vec::<i64>::new()
+    );
 
     let events = change_log::list(&stream.store, &LogFilter::default(), 10).await.unwrap();
     assert_eq!((events[1].record, events[1].records, events[1].waits), (None, 0, true));
@@ -290,7 +295,8 @@ async fn a_stream_that_stops_being_live_leaves_an_outage(pool: PgPool) {
         let (store, key) = (&stream.store, stream.lease.key());
         checkpoints::set_state(store, key, &stream.channel, state, worker, problem.as_ref()).await.unwrap();
     };
-    let outages = async || store::lag_samples::outages(&stream.store, at(0), at(1_000_000_000)).await.unwrap();
+    let outages =
+        async || store::lag_samples::outages(&stream.store, at(0), at(1_000_000_000)).await.unwrap();
     set(StreamState::Connecting, "one", None).await;
     set(StreamState::Live, "one", None).await;
     assert_eq!(outages().await, []);

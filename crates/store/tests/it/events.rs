@@ -22,9 +22,9 @@ pub fn channel() -> ChannelName {
     ChannelName::parse("/data/ChangeEvents").unwrap()
 }
 
-/// A moment in Salesforce's time, in seconds.
+/// A moment in Salesforce's time, in seconds behind a full minute.
 pub fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_750_000_000, 0).unwrap() + TimeDelta::seconds(seconds)
+    DateTime::from_timestamp(1_750_000_020, 0).unwrap() + TimeDelta::seconds(seconds)
 }
 
 /// An update of one product: transaction `key`, committed in that second.
@@ -59,7 +59,8 @@ impl Stream {
     pub async fn start(pool: PgPool) -> Self {
         let store = Store::on_pool(pool).await.unwrap();
         objects::register(&store, &Mapping::built_in()).await.unwrap();
-        let lease = leases::acquire_for(&store, "stream", "the test", LeaseTimes::STREAM).await.unwrap().unwrap();
+        let lease =
+            leases::acquire_for(&store, "stream", "the test", LeaseTimes::STREAM).await.unwrap().unwrap();
         Self { store, lease, channel: channel() }
     }
 
@@ -95,7 +96,10 @@ impl Stream {
 
     /// Today, by the database's clock, in UTC.
     pub async fn today(&self) -> NaiveDate {
-        sqlx::query_scalar("select (now() at time zone 'UTC')::date").fetch_one(self.store.pool()).await.unwrap()
+        sqlx::query_scalar("select (now() at time zone 'UTC')::date")
+            .fetch_one(self.store.pool())
+            .await
+            .unwrap()
     }
 
     /// Lets everything in the log, and what was done with it, have been received so many days ago.

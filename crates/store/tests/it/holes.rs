@@ -50,7 +50,10 @@ async fn a_hole_of_the_same_cause_is_widened(pool: PgPool) {
     holes::extend_until(&stream.store, stream.lease.key(), one[0].id, at(300)).await.unwrap();
     open(&stream, NewHole::new(&ObjectName::product(), HoleWhy::Wildcard)).await;
     let two = holes::list(&stream.store, 10).await.unwrap();
-    assert_eq!(two.iter().map(|hole| hole.needs).collect::<Vec<_>>(), [HoleNeeds::Backfill, HoleNeeds::CatchUp]);
+    assert_eq!(
+        two.iter().map(|hole| hole.needs).collect::<Vec<_>>(),
+        [HoleNeeds::Backfill, HoleNeeds::CatchUp]
+    );
     assert_eq!(two[1].until_at, Some(at(300)));
 }
 
@@ -61,7 +64,9 @@ async fn a_hole_is_closed_in_the_commit_that_ends_its_catch_up(pool: PgPool) {
     open(&stream, hole(10_000, 11_000)).await;
     let job = catch_up(&stream).await;
     assert_eq!((job.kind, job.window.unwrap().with_ids), (JobKind::CatchUp, true));
-    holes::attach_job(&stream.store, holes::list_open(&stream.store).await.unwrap()[0].id, job.id).await.unwrap();
+    holes::attach_job(&stream.store, holes::list_open(&stream.store).await.unwrap()[0].id, job.id)
+        .await
+        .unwrap();
     jobs::set_window(&stream.store, key, job.id, at(9_000), at(12_000)).await.unwrap();
     let before = objects::get(&stream.store, &ObjectName::product()).await.unwrap();
     assert_eq!(before.watermark, None);
@@ -130,7 +135,11 @@ async fn a_hole_waits_for_the_dirty_marks_of_its_reads_and_not_for_later_ones(po
     open(&stream, hole(10_000, 11_000)).await;
     let job = catch_up(&stream).await;
     jobs::set_window(&stream.store, key, job.id, at(0), at(20_000)).await.unwrap();
-    let mark = |id| format!("insert into shadow_sync.dirty (object, record_id, reason, as_of) values ('Product2', '{id}', 'doubt', 0)");
+    let mark = |id| {
+        format!(
+            "insert into shadow_sync.dirty (object, record_id, reason, as_of) values ('Product2', '{id}', 'doubt', 0)"
+        )
+    };
     stream.run(&mark("early")).await;
     assert_eq!(holes::waits_for(&stream.store, job.id).await.unwrap(), 0);
     jobs::reads_ended(&stream.store, key, job.id).await.unwrap();
@@ -161,10 +170,11 @@ async fn only_a_whole_load_closes_what_needs_one(pool: PgPool) {
     open(&stream, hole(0, 30_000).from(None)).await;
     jobs::reads_ended(&stream.store, key, load.id).await.unwrap();
     assert_eq!(end(&stream, &load, Some(&read(None, 40_000))).await, Closed { holes: 1, left: 1 });
-    let began: DateTime<Utc> = sqlx::query_scalar("select reads_began_at from shadow_sync.jobs where kind = 'backfill'")
-        .fetch_one(stream.store.pool())
-        .await
-        .unwrap();
+    let began: DateTime<Utc> =
+        sqlx::query_scalar("select reads_began_at from shadow_sync.jobs where kind = 'backfill'")
+            .fetch_one(stream.store.pool())
+            .await
+            .unwrap();
     assert_eq!(holes::list_open(&stream.store).await.unwrap()[0].from_at, Some(began));
 }
 
@@ -194,14 +204,19 @@ async fn dead_letters_are_grouped_by_cause(pool: PgPool) {
     let stream = Stream::start(pool).await;
     stream.append(&[event(1, 1), event(2, 2), event(3, 3)]).await;
     let events = stored(&stream).await;
-    let of = |place: usize, cause: &str| NewDeadLetter::of(&events[place], Stage::Decode, cause, "cannot be read");
+    let of =
+        |place: usize, cause: &str| NewDeadLetter::of(&events[place], Stage::Decode, cause, "cannot be read");
     park(&stream, &[of(0, "cut-off"), of(1, "cut-off"), of(2, "unknown-schema")]).await;
     park(&stream, &[of(0, "cut-off")]).await;
     let groups = dead_letters::list(&stream.store, None, 2).await.unwrap();
-    let shown: Vec<_> = groups.iter().map(|group| (group.cause.as_str(), group.total, group.letters.len())).collect();
+    let shown: Vec<_> =
+        groups.iter().map(|group| (group.cause.as_str(), group.total, group.letters.len())).collect();
     assert_eq!(shown, [("cut-off", 3, 2), ("unknown-schema", 1, 1)]);
     let latest = &groups[0].letters[0];
-    assert_eq!((latest.record, latest.attempts, latest.kind), (Some(product_id(1)), 2, Some(ChangeKind::Update)));
+    assert_eq!(
+        (latest.record, latest.attempts, latest.kind),
+        (Some(product_id(1)), 2, Some(ChangeKind::Update))
+    );
     assert_eq!(dead_letters::list(&stream.store, Some(&ObjectName::account()), 2).await.unwrap(), []);
     assert_eq!(dead_letters::count_open(&stream.store).await.unwrap(), 4);
 }
@@ -219,23 +234,20 @@ async fn a_retried_and_a_discarded_dead_letter_have_their_records_fetched(pool: 
     let first = dead_letters::list(&stream.store, None, 9).await.unwrap()[0].letters[2].id;
     let one = dead_letters::retry(&stream.store, &Letters::These(vec![first]), false, "me").await.unwrap();
     assert_eq!((one.letters, one.records), (1, 1));
-    let rest = dead_letters::retry(&stream.store, &Letters::OfCause("poison".to_owned()), true, "me").await.unwrap();
+    let rest =
+        dead_letters::retry(&stream.store, &Letters::OfCause("poison".to_owned()), true, "me").await.unwrap();
     assert_eq!((rest.letters, rest.records, rest.nameless), (2, 2, 0));
     let dirty: Vec<(String, i64, bool)> =
         sqlx::query_as("select record_id, as_of, deleted_noted from shadow_sync.dirty order by record_id")
             .fetch_all(stream.store.pool())
             .await
             .unwrap();
-    assert_eq!(
-        dirty,
-        [(product_id(1).to_string(), 3, false), (product_id(2).to_string(), 2, true)]
-    );
+    assert_eq!(dirty, [(product_id(1).to_string(), 3, false), (product_id(2).to_string(), 2, true)]);
     assert_eq!(dead_letters::retry(&stream.store, &Letters::All, false, "me").await.unwrap().letters, 0);
-    let how: Vec<String> =
-        sqlx::query_scalar("select closed_how from shadow_sync.dead_letters order by id")
-            .fetch_all(stream.store.pool())
-            .await
-            .unwrap();
+    let how: Vec<String> = sqlx::query_scalar("select closed_how from shadow_sync.dead_letters order by id")
+        .fetch_all(stream.store.pool())
+        .await
+        .unwrap();
     assert_eq!(how, ["retried", "discarded", "discarded"]);
 }
 

@@ -1,0 +1,170 @@
+//! Who may work, and what happens to who may no longer: leases that run out, workers, a server that changed.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use store::leases::{self, LeaseTimes};
+use store::workers::{self, HostKind, Role, Worker};
+use store::{Error, ServerChange, Store, StoreOptions, change_log};
+use uuid::Uuid;
+
+use crate::events::{Stream, channel, event};
+
+async fn connect(pool: &PgPool) -> Store {
+    Store::connect_with((*pool.connect_options()).clone(), StoreOptions::default()).await.unwrap()
+}
+
+async fn run_out(pool: &PgPool) {
+    let sql = "update shadow_sync.leases set expires_at = now() - interval '1 second'";
+    sqlx::query(sql).execute(pool).await.unwrap();
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_lease_lasts_as_long_as_it_was_taken_for(pool: PgPool) {
+    let store = Store::on_pool(pool.clone()).await.unwrap();
+    let mut stream = leases::acquire_for(&store, "stream", "one", LeaseTimes::STREAM).await.unwrap().unwrap();
+    let _load = leases::acquire(&store, "load", "one").await.unwrap().unwrap();
+    let left = "select round(extract(epoch from expires_at - clock_timestamp()))::bigint
+                  from shadow_sync.leases order by name";
+    let seconds: Vec<i64> = sqlx::query_scalar(left).fetch_all(&pool).await.unwrap();
+    assert_eq!(seconds, [15, 8]);
+    run_out(&pool).await;
+    leases::renew(&store, &mut stream).await.unwrap();
+    let seconds: Vec<i64> = sqlx::query_scalar(left).fetch_all(&pool).await.unwrap();
+    assert_eq!(seconds[1], 8);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_look_at_a_lease_that_is_held_does_not_wait_for_its_writer(pool: PgPool) {
+    let store = connect(&pool).await;
+    let _lease = leases::acquire(&store, "stream", "one").await.unwrap().unwrap();
+    let mut writer = pool.begin().await.unwrap();
+    sqlx::query("select from shadow_sync.leases for key share").execute(&mut *writer).await.unwrap();
+    let looked = tokio::time::timeout(Duration::from_secs(2), leases::acquire(&store, "stream", "two")).await;
+    assert!(looked.unwrap().unwrap().is_none());
+    store.close().await;
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_successor_ends_the_session_of_a_frozen_holder(pool: PgPool) {
+    let (frozen, next) = (connect(&pool).await, connect(&pool).await);
+    let mut lease = leases::acquire_for(&frozen, "stream", "one", LeaseTimes::STREAM).await.unwrap().unwrap();
+    run_out(&pool).await;
+    let _taken = leases::acquire_for(&next, "stream", "two", LeaseTimes::STREAM).await.unwrap().unwrap();
+    // The holder before wakes up and finds its session gone.
+    let late = leases::renew(&frozen, &mut lease).await;
+    assert!(matches!(late, Err(Error::Unreachable(_))), "{late:?}");
+    assert_eq!(leases::holder(&next, "stream").await.unwrap().as_deref(), Some("two"));
+    frozen.close().await;
+    next.close().await;
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_successor_ends_a_transaction_that_was_frozen_in_its_middle(pool: PgPool) {
+    let (frozen, next) = (connect(&pool).await, connect(&pool).await);
+    let _lease = leases::acquire_for(&frozen, "stream", "one", LeaseTimes::STREAM).await.unwrap().unwrap();
+    // As a writer does it: the lease's row is held until the transaction ends, which it never does.
+    let mut writer = frozen.pool().begin().await.unwrap();
+    sqlx::query("select from shadow_sync.leases for key share").execute(&mut *writer).await.unwrap();
+    run_out(&pool).await;
+    let taken = tokio::time::timeout(
+        Duration::from_secs(4),
+        leases::acquire_for(&next, "stream", "two", LeaseTimes::STREAM),
+    )
+    .await;
+    assert!(taken.unwrap().unwrap().is_some());
+    assert!(sqlx::query("select 1").execute(&mut *writer).await.is_err());
+    drop(writer);
+    frozen.close().await;
+    next.close().await;
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_live_holders_transaction_is_left_alone(pool: PgPool) {
+    let (holder, other) = (connect(&pool).await, connect(&pool).await);
+    let mut lease = leases::acquire(&holder, "stream", "one").await.unwrap().unwrap();
+    let mut writer = holder.pool().begin().await.unwrap();
+    sqlx::query("select from shadow_sync.leases for key share").execute(&mut *writer).await.unwrap();
+    run_out(&pool).await;
+    let taking = leases::acquire(&other, "stream", "two");
+    let renewing = async {
+        // It was late, but it is back before the other has waited long.
+        let waiting = "select pid from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query(waiting).fetch_all(&pool).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        leases::renew(&holder, &mut lease).await.unwrap();
+        tokio::time::timeout(Duration::from_millis(900), std::future::pending::<()>()).await.unwrap_err();
+        sqlx::query("select 1").execute(&mut *writer).await.unwrap();
+        writer.commit().await.unwrap();
+    };
+    let (taken, ()) = tokio::join!(taking, renewing);
+    assert!(taken.unwrap().is_none());
+    holder.close().await;
+    other.close().await;
+}
+
+fn worker(host_kind: HostKind) -> Worker {
+    Worker {
+        id: Uuid::from_u128(host_kind as u128 + 1),
+        host_kind,
+        holder: format!("{} on shop-db-1", host_kind.as_str()),
+        version: "0.1.0".to_owned(),
+        role: Role::Standby,
+        streaming: Vec::new(),
+    }
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn workers_are_known_by_their_heartbeats(pool: PgPool) {
+    let store = Store::on_pool(pool.clone()).await.unwrap();
+    let (short, long) = (Duration::from_secs(30), Duration::from_secs(300));
+    assert!(!workers::daemon_seen_within(&store, short).await.unwrap());
+    workers::beat(&store, &worker(HostKind::Console)).await.unwrap();
+    assert!(!workers::daemon_seen_within(&store, short).await.unwrap());
+    let daemon = worker(HostKind::Daemon);
+    workers::beat(&store, &daemon).await.unwrap();
+    let leading =
+        Worker { role: Role::Leader, streaming: vec!["/data/ChangeEvents".to_owned()], ..daemon.clone() };
+    workers::beat(&store, &leading).await.unwrap();
+    assert!(workers::daemon_seen_within(&store, short).await.unwrap());
+    let seen = workers::list(&store, short).await.unwrap();
+    assert_eq!(
+        seen.iter().map(|seen| &seen.worker).collect::<Vec<_>>(),
+        [&leading, &worker(HostKind::Console)]
+    );
+    assert!(seen[0].seen_ms_ago < 5_000);
+    let silent = "update shadow_sync.workers set seen_at = now() - interval '1 minute'";
+    sqlx::query(silent).execute(&pool).await.unwrap();
+    assert!(!workers::daemon_seen_within(&store, short).await.unwrap());
+    assert!(workers::list(&store, short).await.unwrap().is_empty());
+    workers::gone(&store, daemon.id).await.unwrap();
+    assert_eq!(workers::list(&store, long).await.unwrap().len(), 1);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_log_that_was_set_back_is_another_server(pool: PgPool) {
+    let stream = Stream::start(pool).await;
+    let first = stream.store.server_identity().await.unwrap();
+    assert_eq!((first.log_position, first.timeline), (0, Some(1)));
+    assert!(first.system.is_some() && first.database > 0);
+    stream.append(&[event(1, 1)]).await;
+    let grown = stream.store.server_identity().await.unwrap();
+    assert_eq!((grown.log_position, grown.change_since(&first)), (1, None));
+    assert_eq!(first.change_since(&grown), Some(ServerChange::SetBack));
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn behind_a_pooler_the_log_works_as_well(pool: PgPool) {
+    let direct = Stream::start(pool.clone()).await;
+    let options = StoreOptions { pooled: true, ..StoreOptions::default() };
+    let store = Store::connect_with((*pool.connect_options()).clone(), options).await.unwrap();
+    leases::release(&direct.store, direct.lease).await.unwrap();
+    let lease = leases::acquire_for(&store, "stream", "two", LeaseTimes::STREAM).await.unwrap().unwrap();
+    let appended =
+        change_log::append(&store, lease.key(), &channel(), &[event(1, 1)], &[], &[]).await.unwrap();
+    assert_eq!(appended.stored, 1);
+    assert_eq!(change_log::next_batch(&store, &channel(), 0, 10).await.unwrap().len(), 1);
+    store.close().await;
+}
