@@ -1,10 +1,11 @@
 //! Runs a simulated org until its standard input ends, and prints one line of JSON that says how to reach it.
 //!
 //! `cargo run -p simulator --example org -- [--tls] [--auto-approve] [--products N] [--prices N] [--accounts N]
-//! [--bulk-page-cap N] [--data DIR] [--listen ADDRESS] [--ca-file FILE]`
+//! [--bulk-page-cap N] [--data DIR] [--listen ADDRESS] [--grpc-listen ADDRESS] [--keep-alive SECONDS]
+//! [--ca-file FILE]`
 #![expect(clippy::print_stdout, reason = "the line of JSON is what this program is for")]
 
-use std::{env, error::Error, fs};
+use std::{env, error::Error, fs, time::Duration};
 
 use simulator::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_PASSWORD, DEMO_USERNAME, Options, Simulator};
 use tokio::io::{AsyncReadExt, stdin};
@@ -26,6 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "--bulk-page-cap" => options.bulk_page_cap = Some(value()?.parse()?),
             "--data" => options.data = Some(value()?.into()),
             "--listen" => options.listen = value()?.parse()?,
+            "--grpc-listen" => options.grpc_listen = Some(value()?.parse()?),
+            "--keep-alive" => options.keep_alive = Duration::from_secs(value()?.parse()?),
             "--ca-file" => ca_file = Some(value()?),
             other => return Err(format!("{other} is not known").into()),
         }
@@ -36,6 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let facts = serde_json::json!({
         "base_url": simulator.base_url().as_str().trim_end_matches('/'),
+        "pubsub_endpoint": simulator.grpc_url().as_str().trim_end_matches('/'),
         "control_page": simulator.control_page().as_str(),
         "org_id": simulator.org().id().as_str(),
         "client_id": DEMO_CLIENT_ID,

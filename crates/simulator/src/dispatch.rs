@@ -240,7 +240,7 @@ fn trickle(body: Body, pause_ms: u64) -> impl Stream<Item = Result<Bytes, axum::
 }
 
 /// The time as HTTP writes it, by the org's own clock.
-fn http_date(now_ms: i64) -> String {
+pub fn http_date(now_ms: i64) -> String {
     chrono::DateTime::from_timestamp_millis(now_ms)
         .map(|now| now.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
         .unwrap_or_default()

@@ -20,7 +20,6 @@ use crate::{
 pub struct Simulator {
     org: Arc<Org>,
     control_url: Url,
-    grpc_url: Url,
     control_token: String,
     ca_pem: Option<String>,
 }
@@ -45,7 +44,7 @@ impl Simulator {
         let grpc_url = url_of(scheme, &grpc_listeners, grpc_address)?;
         let control_url = url_of("http", &control_listeners, control_address)?;
 
-        let org = Org::new(options, base_url)?;
+        let org = Org::new(options, base_url, grpc_url)?;
         let (acceptor, grpc_acceptor, ca_pem) = match tls {
             None => (None, None, None),
             Some(tls) => (Some(tls.acceptor), Some(tls.grpc_acceptor), Some(tls.ca_pem)),
@@ -68,7 +67,7 @@ impl Simulator {
             let handler = move |request| control::respond(Arc::clone(&page), request);
             serve(listener, None, &org.tasks, &org.stopping, CancellationToken::new, handler);
         }
-        Ok(Self { org, control_url, grpc_url, control_token, ca_pem })
+        Ok(Self { org, control_url, control_token, ca_pem })
     }
 
     /// Login host and instance in one, such as `http://localhost:40123`.
@@ -78,7 +77,7 @@ impl Simulator {
 
     /// Where the Pub/Sub API answers, such as `http://localhost:40124`: plaintext on loopback, or TLS like the rest.
     pub fn grpc_url(&self) -> &Url {
-        &self.grpc_url
+        &self.org.grpc_url
     }
 
     /// The control page, without its token; people open [`Simulator::control_page`].

@@ -1,9 +1,11 @@
 //! The JSON endpoints behind the control page.
 
+use std::sync::Arc;
+
 use hyper::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use super::refuse;
+use super::{events, refuse};
 use crate::{
     error::Error,
     faults::{Fault, FaultId},
@@ -18,8 +20,11 @@ use crate::{
 const LISTED: u64 = 100;
 
 /// Answers a request below `/api`.
-pub fn answer(org: &Org, call: &Call) -> Reply {
+pub fn answer(org: &Arc<Org>, call: &Call) -> Reply {
     let path: Vec<&str> = call.segments[1..].iter().map(String::as_str).collect();
+    if let Some(reply) = events::answer(org, call, &path) {
+        return reply;
+    }
     let answered = match (path.as_slice(), &call.method) {
         (["org"], &Method::GET) => Ok(overview(org)),
         (["approvals", ticket, decision @ ("approve" | "deny")], &Method::POST) => {
@@ -113,6 +118,7 @@ fn overview(org: &Org) -> Json {
         "name": org.record.name,
         "edition": org.record.edition,
         "base_url": org.base_url.as_str(),
+        "pubsub_endpoint": org.grpc_url.as_str(),
         "client_id": oauth::DEMO_CLIENT_ID,
         "username": crate::catalogue::DEMO_USERNAME,
         "auto_approve": org.auto_approve.load(std::sync::atomic::Ordering::Relaxed),
@@ -207,7 +213,8 @@ fn requests(org: &Org) -> Json {
     json!({"requests": log})
 }
 
-fn body(call: &Call) -> Result<Json, Error> {
+/// The body of a request.
+pub fn body(call: &Call) -> Result<Json, Error> {
     serde_json::from_slice(&call.body).map_err(|error| Error::Value {
         object: "request".to_owned(),
         field: "body".to_owned(),

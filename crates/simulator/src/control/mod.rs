@@ -1,6 +1,7 @@
 //! The control page: what people and scripts may do to a simulated org. Loopback only, behind a token.
 
 mod api;
+mod events;
 
 use std::sync::Arc;
 

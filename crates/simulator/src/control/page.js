@@ -24,7 +24,35 @@ const FAULTS = [
   ['The job fails and does not say why', { kind: 'job_failed', message: null }, 'POST /services/data/*/jobs/query'],
   ['The job hangs', { kind: 'job_hangs' }, 'POST /services/data/*/jobs/query'],
   ['The answer is lost', { kind: 'lost_answer' }, '/services/data/*'],
+  ['The topic does not exist', { kind: 'refused', code: 'topic.not.found' }, '/eventbus.v1.PubSub/*'],
+  ['No permission for the topic', { kind: 'refused', code: 'topic.meta.permission' }, '/eventbus.v1.PubSub/*'],
+  ['The Pub/Sub API is unavailable', { kind: 'refused', code: 'service.unavailable' }, '/eventbus.v1.PubSub/*'],
 ];
+
+/** What can happen to the event stream; those with an object take the chosen one. */
+const DISTURBANCES = [
+  ['The streams are reset', { kind: 'reset_streams' }],
+  ['The connections break', { kind: 'cut_connections' }],
+  ['The streams end normally', { kind: 'end_streams' }],
+  ['The service is unavailable', { kind: 'fail_streams', code: 'service.unavailable' }],
+  ['The tokens expire', { kind: 'expire_tokens' }],
+  ['Silence: not even keep-alives', { kind: 'silence', on: true }],
+  ['The next event is never sent', { kind: 'next_events', fault: 'dropped', times: 1 }],
+  ['The next event comes as a gap', { kind: 'next_events', fault: 'gap', times: 1 }],
+  ['The next event comes twice', { kind: 'next_events', fault: 'duplicated', times: 1 }],
+  ['The next event breaks off in its header', { kind: 'next_events', fault: 'corrupt_header', times: 1 }],
+  ['The next event breaks off in its body', { kind: 'next_events', fault: 'corrupt_body', times: 1 }],
+  ['The next event names an unknown schema', { kind: 'next_events', fault: 'unknown_schema', times: 1 }],
+  ['The last events come again', { kind: 'redeliver', events: 20 }],
+  ['An overflow', { kind: 'overflow', object: '' }],
+  ['A wildcard', { kind: 'wildcard', object: '' }],
+  ['All replay ids expire', { kind: 'expire_replay_ids' }],
+  ['The org moves to another instance', { kind: 'renumber' }],
+  ['The allocation is spent', { kind: 'spend_allocation' }],
+  ['There is allocation again', { kind: 'restore_allocation' }],
+];
+/** The objects that may be selected for change events. */
+const WITH_EVENTS = ['Product2', 'PricebookEntry', 'Pricebook2', 'Account'];
 
 let from = 0;
 let opened = null;
@@ -70,6 +98,7 @@ function showOrg(org) {
   at('statement').textContent = `${org.name} (${org.id}), ${org.edition}. Nothing in it is real.`;
   const facts = [
     ['Login host and instance', org.base_url],
+    ['Pub/Sub API', org.pubsub_endpoint],
     ['Client id', org.client_id],
     ['User', org.username],
     ['API requests', `${org.api_requests.used} of ${org.api_requests.allowed}`],
@@ -119,8 +148,36 @@ function showFaults({ faults }) {
   );
 }
 
+function showEvents(events) {
+  const listening = events.subscribers.map(({ topic, delivered, outstanding }) => `${topic} (${delivered} delivered, ${outstanding} asked for)`);
+  const facts = [
+    ['Listening', listening.join(', ') || 'nobody'],
+    ['Kept', `${events.retained} events of the last 72 hours`],
+    ['Delivered in 24 hours', `${events.delivered.used} of ${events.delivered.allowed}`],
+    ["The org's clock", `${events.clock.now}, ${events.clock.ahead_ms / 60000} minutes ahead`],
+  ];
+  fill(
+    at('event-facts'),
+    facts.flatMap(([name, value]) => [element('dt', name), element('dd', value)]),
+  );
+  const disturbed = events.planned.map(({ object, fault, times }) => `${fault} for the next ${times} of ${object ?? 'any object'}`);
+  if (events.silent) disturbed.push('Nothing is sent to anybody');
+  disturbed.push(...events.held.map((topic) => `Nothing is sent on ${topic}`));
+  at('nothing-disturbed').hidden = disturbed.length > 0;
+  fill(
+    at('disturbances'),
+    disturbed.map((text) => element('li', text)),
+  );
+  at('selected').textContent = events.selection.map(({ channel, object }) => `${object} on ${channel}`).join(', ');
+  fill(
+    at('events'),
+    events.last.map((event) => element('li', `${event.at} ${event.change_type} ${event.object}, ${event.bytes} bytes`)),
+  );
+}
+
 async function refresh() {
   showOrg(await ask('GET', 'org'));
+  showEvents(await ask('GET', 'events'));
   showFaults(await ask('GET', 'faults'));
   const { requests } = await ask('GET', 'requests');
   fill(
@@ -211,6 +268,48 @@ function start() {
     event.preventDefault();
     const body = { [event.submitter.value]: at('permission-name').value };
     act(async () => showOrg(await ask('POST', 'settings', body)));
+  };
+  fill(
+    at('disturbance'),
+    DISTURBANCES.map(([name], index) => element('option', name, { value: String(index) })),
+  );
+  fill(
+    at('disturbed-object'),
+    WITH_EVENTS.map((name) => element('option', name)),
+  );
+  at('disturb').onsubmit = (event) => {
+    event.preventDefault();
+    const [, disturbance] = DISTURBANCES[at('disturbance').value];
+    const needsObject = 'object' in disturbance || disturbance.kind === 'next_events';
+    const body = needsObject ? { ...disturbance, object: at('disturbed-object').value } : disturbance;
+    act(async () => showEvents(await ask('POST', 'events/disturb', body)));
+  };
+  at('undisturb').onclick = () =>
+    act(async () => showEvents(await ask('POST', 'events/disturb', { kind: 'take_back' })));
+  at('selection').onsubmit = (event) => {
+    event.preventDefault();
+    const body = {
+      channel: at('channel').value,
+      object: at('selected-object').value,
+      member: event.submitter.value === 'on',
+    };
+    act(async () => showEvents(await ask('POST', 'events/selection', body)));
+  };
+  at('load').onsubmit = (event) => {
+    event.preventDefault();
+    const body = {
+      object: 'PricebookEntry',
+      field: 'Offer_Text__c',
+      changes: Number(at('load-changes').value),
+      per_second: Number(at('load-rate').value),
+      characters: 250,
+    };
+    act(() => ask('POST', 'load', body));
+  };
+  at('clock').onsubmit = (event) => {
+    event.preventDefault();
+    const body = { ahead_ms: Number(at('clock-ahead').value) * 60000 };
+    act(async () => showEvents(await ask('POST', 'clock', body)));
   };
   at('auto-approve').onchange = (event) =>
     act(async () => showOrg(await ask('POST', 'settings', { auto_approve: event.target.checked })));

@@ -114,10 +114,10 @@ fn outcome(data: &Snapshot, schema: &EventSchema, touched: &Touched) -> Option<O
                 if value == *before && Some(at) != stamp {
                     continue;
                 }
-                if let Owned::Text(text) = before {
-                    if text.len() >= LONG {
-                        long.push((at, text.to_string()));
-                    }
+                if let Owned::Text(text) = before
+                    && text.len() >= LONG
+                {
+                    long.push((at, text.to_string()));
                 }
                 changed.push((at, value));
             }
@@ -138,7 +138,7 @@ fn image(data: &Snapshot, schema: &EventSchema, object: usize, row: u64) -> Vec<
 
 impl EventSchema {
     /// The positions of the object's fields that the event carries.
-    fn fields(&self) -> impl Iterator<Item = usize> {
+    pub fn fields(&self) -> impl Iterator<Item = usize> {
         self.slots.iter().flat_map(|slot| {
             let (one, many) = match &slot.source {
                 Source::Field(at, _) => (Some(*at), None),

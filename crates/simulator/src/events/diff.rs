@@ -41,7 +41,9 @@ mod tests {
 
     #[test]
     fn one_changed_line_of_a_long_text_is_a_short_difference() {
-        let before: String = (0..60).map(|line| format!("This is line {line} of a description.\n")).collect();
+        let lines: Vec<String> =
+            (0..60).map(|line| format!("This is line {line} of a description.")).collect();
+        let before = lines.join("\n");
         let after = before.replace("line 30 ", "line thirty ");
         let diff = text_diff(&before, &after).unwrap();
         assert!(diff.len() < 250, "{diff}");

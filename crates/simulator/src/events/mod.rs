@@ -156,7 +156,7 @@ impl Events {
             commit_timestamp: commit.at_ms,
             commit_number: commit.number,
             commit_user: crate::catalogue::catalogue_manager().to_string(),
-            change_origin: "com/salesforce/api/soap/67.0;client=SfdcInternalAPI/".to_owned(),
+            by: "com/salesforce/api/soap/67.0;client=SfdcInternalAPI/".to_owned(),
         };
         let mut payload = payload::encode(schema, &origin, &draft, self.style);
         if payload.len() > LARGEST {
@@ -228,6 +228,6 @@ fn as_gap(draft: &mut Draft) {
 /// A text in the form of a UUID that nothing else has.
 pub fn uuid() -> String {
     let bytes: [u8; 16] = rand::rng().random();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -86,7 +86,7 @@ pub struct Origin {
     /// Who changed the records.
     pub commit_user: String,
     /// What changed them.
-    pub change_origin: String,
+    pub by: String,
 }
 
 /// One change of one or several records of one object.
@@ -157,11 +157,11 @@ fn slot_datum(slot: &Slot, position: usize, draft: &Draft, style: Style, bits: &
                     bits.changed.push(position);
                 }
                 let before = draft.before.iter().find(|(at, _)| at == field);
-                if let (Some((_, before)), Owned::Text(after), true) = (before, value, style.text_diffs) {
-                    if let Some(diff) = text_diff(before, after) {
-                        bits.differing.push(position);
-                        return some(1, Datum::String(diff));
-                    }
+                if let (Some((_, before)), Owned::Text(after), true) = (before, value, style.text_diffs)
+                    && let Some(diff) = text_diff(before, after)
+                {
+                    bits.differing.push(position);
+                    return some(1, Datum::String(diff));
                 }
             }
             datum(*form, value)
@@ -227,7 +227,7 @@ fn header(origin: &Origin, draft: &Draft, bits: &Bits) -> Datum {
         ("entityName", text(&draft.entity)),
         ("recordIds", list(draft.ids.clone())),
         ("changeType", Datum::Enum(u32::try_from(symbol).unwrap_or(0), name.to_owned())),
-        ("changeOrigin", text(&origin.change_origin)),
+        ("changeOrigin", text(&origin.by)),
         ("transactionKey", text(&origin.transaction_key)),
         ("sequenceNumber", Datum::Int(origin.sequence_number)),
         ("commitTimestamp", Datum::Long(origin.commit_timestamp)),
@@ -278,7 +278,7 @@ mod tests {
             commit_timestamp: 1_777_886_101_000,
             commit_number: 11_101_546_841_929,
             commit_user: "00558000000yFyDAAU".to_owned(),
-            change_origin: String::new(),
+            by: String::new(),
         }
     }
 

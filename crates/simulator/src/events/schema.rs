@@ -216,11 +216,6 @@ impl EventSchema {
             slots,
         }
     }
-
-    /// The position of a field of the event, by its name.
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.name == name).map(|at| at + 1)
-    }
 }
 
 fn form(object: &Object, field: &Field, day_text: bool) -> Form {
@@ -229,9 +224,8 @@ fn form(object: &Object, field: &Field, day_text: bool) -> Form {
         Kind::Boolean => Form::Boolean,
         Kind::Int => Form::Int,
         Kind::Double | Kind::Currency => Form::Double,
-        Kind::DateTime => Form::Milliseconds,
         Kind::Date if day_text => Form::DayText,
-        Kind::Date => Form::Milliseconds,
+        Kind::Date | Kind::DateTime => Form::Milliseconds,
         _ => Form::Text,
     }
 }

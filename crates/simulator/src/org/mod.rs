@@ -14,7 +14,6 @@ use std::sync::{Arc, Mutex, RwLock, atomic::AtomicBool};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-pub(crate) use self::stream::Streams;
 use self::{journal::Journal, permissions::Permissions, transactions::Transactions};
 pub use self::{
     load::{Load, LoadReport},
@@ -23,6 +22,7 @@ pub use self::{
     transactions::{Transaction, TransactionId},
     usage::{Request, Usage},
 };
+pub(crate) use self::{stream::Streams, transactions::Write};
 use crate::{
     Options,
     bulk::Jobs,
@@ -48,6 +48,7 @@ pub struct Org {
     pub(crate) options: Options,
     pub(crate) record: OrgRecord,
     pub(crate) base_url: Url,
+    pub(crate) grpc_url: Url,
     pub(crate) clock: Clock,
     pub(crate) identity: Mutex<Identity>,
     pub(crate) faults: Mutex<Faults>,
@@ -67,7 +68,7 @@ pub struct Org {
 
 impl Org {
     /// Builds the org and replays what its state file remembers.
-    pub(crate) fn new(options: Options, base_url: Url) -> Result<Arc<Self>, Error> {
+    pub(crate) fn new(options: Options, base_url: Url, grpc_url: Url) -> Result<Arc<Self>, Error> {
         let mut record = OrgRecord {
             id: RecordId::org(org_number(options.seed, 0)),
             name: options.org_name.clone(),
@@ -103,6 +104,7 @@ impl Org {
             journal: Mutex::new(None),
             clock: Clock::default(),
             base_url,
+            grpc_url,
             record,
             options,
         });

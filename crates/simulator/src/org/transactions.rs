@@ -24,6 +24,20 @@ use crate::{
 #[serde(transparent)]
 pub struct TransactionId(u64);
 
+/// One change inside a transaction, as the control page is told of it.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Write {
+    /// A record is added.
+    Insert { object: String, fields: Json },
+    /// Fields are changed.
+    Update { object: String, id: String, fields: Json },
+    /// A record moves to the recycle bin.
+    Delete { object: String, id: String },
+    /// A record comes back from the recycle bin.
+    Undelete { object: String, id: String },
+}
+
 /// A transaction of somebody else. Its changes are stamped as they are made; nobody sees them, and no event tells of
 /// them, before [`Transaction::commit`]. Dropping it takes everything back.
 ///
@@ -141,6 +155,18 @@ impl Org {
         let id = TransactionId(transactions.begun);
         transactions.open.insert(id, Open { since_ms: self.clock.stamp_ms(), view, entries: Vec::new() });
         id
+    }
+
+    /// Makes one change inside a transaction that is steered by its name.
+    pub(crate) fn write_change(&self, id: TransactionId, write: &Write) -> Result<RecordId, Error> {
+        let at_ms = self.clock.stamp_ms();
+        let entry = match write {
+            Write::Insert { object, fields } => Entry::insert(object, fields, at_ms),
+            Write::Update { object, id, fields } => Entry::update(object, id, fields, Some(at_ms)),
+            Write::Delete { object, id } => Entry::fate(object, id, Fate::Binned, at_ms),
+            Write::Undelete { object, id } => Entry::fate(object, id, Fate::Live, at_ms),
+        };
+        self.write_in(id, entry)
     }
 
     /// Makes one change inside a transaction.

@@ -62,17 +62,16 @@ pub async fn respond(org: Arc<Org>, request: Request<Incoming>) -> Option<Reply>
         None => None,
     };
     let reset = lock(&org.streams.reset).clone();
-    let reply = match planned {
-        Some(reply) => reply,
-        None => {
-            let mut server = PubSubServer::new(PubSub::new(Arc::clone(&org)));
-            let answered: Result<_, std::convert::Infallible> = server.call(request).await;
-            let reply = match answered {
-                Ok(reply) => reply,
-                Err(never) => match never {},
-            };
-            reply.map(|body| Body::new(Resettable { body, reset: Box::pin(reset.cancelled_owned()) }))
-        }
+    let reply = if let Some(reply) = planned {
+        reply
+    } else {
+        let mut server = PubSubServer::new(PubSub::new(Arc::clone(&org)));
+        let answered: Result<_, std::convert::Infallible> = server.call(request).await;
+        let reply = match answered {
+            Ok(reply) => reply,
+            Err(never) => match never {},
+        };
+        reply.map(|body| Body::new(Resettable { body, reset: Box::pin(reset.cancelled_owned()) }))
     };
     let status = reply.status().as_u16();
     lock(&org.usage).note(Noted { method: Method::POST.to_string(), target: path, status });

@@ -6,6 +6,7 @@ mod query;
 mod records;
 mod render;
 mod sobjects;
+mod tooling;
 
 use std::sync::Arc;
 
@@ -116,6 +117,8 @@ fn route(asked: &Asked<'_>) -> Result<Reply, Failure> {
         ["limits"] if get => Ok(limits::limits(asked)),
         ["limits", "recordCount"] if get => Ok(limits::record_count(asked)),
         ["sobjects"] if get => Ok(sobjects::list(asked)),
+        ["sobjects", event, "eventSchema"] if get => sobjects::newest_event_schema(asked, event),
+        ["event", "eventSchema", id] if get => sobjects::event_schema(asked, id),
         ["sobjects", object, "describe"] if get => sobjects::describe(asked, object),
         ["sobjects", object] if get => sobjects::basic(asked, object),
         ["sobjects", object, "updated"] if get => records::updated(asked, object),
@@ -124,9 +127,9 @@ fn route(asked: &Asked<'_>) -> Result<Reply, Failure> {
         ["composite", "sobjects", object] => composite::records(asked, object),
         ["composite", "batch"] if method == Method::POST => composite::batch(asked),
         ["connect", "organization"] if get => Ok(limits::organization(asked)),
-        ["tooling", "query"] if get => query::tooling(asked),
+        ["tooling", "query"] if get => tooling::query(asked),
         ["jobs", "query", rest @ ..] => bulk::answer(asked, rest),
-        ["query" | "queryAll" | "limits" | "sobjects" | "composite" | "tooling", ..] => {
+        ["query" | "queryAll" | "limits" | "sobjects" | "composite" | "tooling" | "event", ..] => {
             Err(if get { Failure::not_found() } else { Failure::method_not_allowed(method) })
         }
         _ => Err(Failure::not_found()),
@@ -134,7 +137,8 @@ fn route(asked: &Asked<'_>) -> Result<Reply, Failure> {
 }
 
 fn resources(version: &str) -> Json {
-    let names = ["sobjects", "query", "queryAll", "limits", "tooling", "composite", "jobs", "connect"];
+    let names =
+        ["sobjects", "query", "queryAll", "limits", "tooling", "composite", "jobs", "connect", "event"];
     let entry = |name: &str| (name.to_owned(), Json::String(format!("/services/data/v{version}/{name}")));
     Json::Object(names.into_iter().map(entry).collect())
 }

@@ -176,18 +176,3 @@ fn column_metadata(plan: &Plan, snapshot: &crate::snapshot::Snapshot) -> Reply {
         "keyPrefix": String::from_utf8_lossy(&snapshot.object(plan.object).key_prefix),
     }))
 }
-
-/// The Tooling API knows no object of a catalogue; what it would say of change events has no members here.
-pub fn tooling(asked: &Asked<'_>) -> Result<Reply, Failure> {
-    let text = asked.call.parameter("q").unwrap_or_default();
-    let query = soql::parse(&text)?;
-    let known = ["PlatformEventChannelMember", "PlatformEventChannel", "ManagedEventSubscription"];
-    if known.iter().any(|name| name.eq_ignore_ascii_case(&query.from.text)) {
-        return Ok(ok(&json!({
-            "size": 0, "totalSize": 0, "done": true, "queryLocator": null,
-            "entityTypeName": query.from.text, "records": [],
-        })));
-    }
-    let message = format!("sObject type '{}' is not supported.", query.from.text);
-    Err(Failure::bad_request("INVALID_TYPE", message))
-}

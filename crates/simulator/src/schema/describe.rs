@@ -43,6 +43,42 @@ pub fn global(object: &Object, version: &str) -> Json {
     })
 }
 
+/// The entry of an object's change events in the list of all: nothing can be queried there.
+pub fn global_of_events(object: &Object, version: &str) -> Json {
+    let name = crate::events::event_name(&object.name);
+    let base = format!("/services/data/v{version}/sobjects/{name}");
+    let mut entry = global(object, version);
+    let own = json!({
+        "associateEntityType": "ChangeEvent",
+        "associateParentEntity": object.name,
+        "createable": false,
+        "deletable": false,
+        "keyPrefix": null,
+        "label": format!("{} Change Event", object.label),
+        "labelPlural": format!("{} Change Events", object.label),
+        "layoutable": false,
+        "mergeable": false,
+        "mruEnabled": false,
+        "name": name,
+        "queryable": false,
+        "replicateable": false,
+        "retrieveable": false,
+        "searchable": false,
+        "undeletable": false,
+        "updateable": false,
+        "urls": {
+            "rowTemplate": format!("{base}/{{ID}}"),
+            "eventSchema": format!("{base}/eventSchema"),
+            "describe": format!("{base}/describe"),
+            "sobject": base,
+        },
+    });
+    if let (Json::Object(entry), Json::Object(own)) = (&mut entry, own) {
+        entry.extend(own);
+    }
+    entry
+}
+
 /// The whole description of one object: only the fields for which `visible` is true.
 pub fn describe(object: &Object, version: &str, visible: impl Fn(usize) -> bool) -> Json {
     let fields: Vec<Json> = object

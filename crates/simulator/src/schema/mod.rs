@@ -5,7 +5,7 @@ mod standard;
 
 use serde_json::Value as Json;
 
-pub use describe::{describe, global};
+pub use describe::{describe, global, global_of_events};
 pub use standard::{audit_fields, known_field, known_object};
 
 /// The type of a field, by the name that describe gives it.

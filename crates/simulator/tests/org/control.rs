@@ -108,3 +108,65 @@ async fn records_are_changed_and_faults_caused_from_here() {
     let settings = request(&simulator, Method::POST, "api/settings").json(&json!({"hide": "Account.Phone"}));
     assert_eq!(json_of(settings).await.1["hidden"], json!(["Account.Phone"]));
 }
+
+#[tokio::test]
+async fn the_event_stream_is_disturbed_and_looked_at_from_here() {
+    let simulator = Simulator::start(Options::default()).await.unwrap();
+    let org = simulator.org();
+    let post = |path: &str, body: Value| json_of(request(&simulator, Method::POST, path).json(&body));
+    let (status, _) = post("api/events/disturb", json!({"kind": "silence", "on": true})).await;
+    assert_eq!(status, 200);
+    let fault = json!({"kind": "next_events", "object": "Account", "fault": "dropped", "times": 2});
+    let (_, body) = post("api/events/disturb", fault).await;
+    assert_eq!((&body["silent"], &body["planned"][0]["times"]), (&json!(true), &json!(2)));
+    let gap =
+        json!({"kind": "gap", "object": "Product2", "ids": ["01t5f00002JUWMVAA5"], "change": "undelete"});
+    let (_, body) = post("api/events/disturb", gap).await;
+    assert_eq!(body["last"][0]["change_type"], "GAP_UNDELETE");
+    let (_, body) = post("api/events/disturb", json!({"kind": "take_back"})).await;
+    assert_eq!((&body["silent"], &body["planned"]), (&json!(false), &json!([])));
+    assert_eq!(post("api/events/disturb", json!({"kind": "earthquake"})).await.0, 400);
+
+    let (_, body) =
+        post("api/events/selection", json!({"channel": "Shop__chn", "object": "Pricebook2"})).await;
+    assert!(
+        body["selection"]
+            .as_array()
+            .unwrap()
+            .contains(&json!({"channel": "Shop__chn", "object": "Pricebook2"}))
+    );
+    let (_, body) = post("api/events/allocation", json!({"used": 7, "allowed": 9})).await;
+    assert_eq!(body["delivered"], json!({"used": 7, "allowed": 9}));
+    let (_, body) = post("api/clock", json!({"ahead_ms": 60_000})).await;
+    assert_eq!((&body["clock"]["ahead_ms"], org.clock_ahead_ms()), (&json!(60_000), 60_000));
+    let field = json!({"object": "Account", "name": "Colour__c", "kind": "string"});
+    assert_eq!(post("api/fields", field).await.0, 200);
+    let load = json!({"object": "Account", "field": "Colour__c", "changes": 20, "per_second": null, "characters": 30});
+    assert_eq!(post("api/load", load).await.0, 200);
+    crate::listener::until(|| org.retained_events() == 21).await;
+}
+
+#[tokio::test]
+async fn a_commit_is_held_back_from_here() {
+    let simulator = Simulator::start(Options::default()).await.unwrap();
+    let org = simulator.org();
+    let id = org.ids("Product2", 0, 1)[0].to_string();
+    let changes = json!({"changes": [
+        {"change": "update", "object": "Product2", "id": id, "fields": {"Name": "Late"}},
+        {"change": "insert", "object": "Account", "fields": {"Name": "Late too"}},
+    ]});
+    let (status, begun) = json_of(request(&simulator, Method::POST, "api/transactions").json(&changes)).await;
+    assert_eq!((status, begun["ids"].as_array().unwrap().len()), (200, 2));
+    assert_ne!(org.record("Product2", &id).unwrap()["Name"], "Late");
+    let path = format!("api/transactions/{}", begun["id"]);
+    let more = json!({"changes": [{"change": "delete", "object": "Account", "id": org.ids("Account", 0, 1)[0].as_str()}]});
+    assert_eq!(json_of(request(&simulator, Method::POST, &path).json(&more)).await.0, 200);
+    let commit = request(&simulator, Method::POST, &format!("{path}/commit"));
+    assert_eq!(json_of(commit).await.1["ids"].as_array().unwrap().len(), 3);
+    assert_eq!((&org.record("Product2", &id).unwrap()["Name"], org.count("Account")), (&json!("Late"), 320));
+    assert_eq!(json_of(request(&simulator, Method::DELETE, &path)).await.0, 400);
+    let (_, begun) = json_of(request(&simulator, Method::POST, "api/transactions").json(&changes)).await;
+    let path = format!("api/transactions/{}", begun["id"]);
+    assert_eq!(json_of(request(&simulator, Method::DELETE, &path)).await.0, 200);
+    assert_eq!(org.count("Account"), 320);
+}

@@ -47,9 +47,9 @@ async fn an_update_says_only_what_changed() {
     let org = world.simulator.org();
     let id = org.ids("Product2", 0, 1)[0];
     let family = org.record("Product2", id.as_str()).unwrap()["Family"].clone();
-    let changes = json!({"Name": "Said anew", "Family": null, "IsActive": false, "CurrencyIsoCode": "EUR"});
+    let written = json!({"Name": "Said anew", "Family": null, "IsActive": false, "CurrencyIsoCode": "EUR"});
     assert_ne!(family, Value::Null);
-    org.update("Product2", id.as_str(), &changes).unwrap();
+    org.update("Product2", id.as_str(), &written).unwrap();
     let event = listener.event().await;
     assert_eq!(event.header("changeType"), "UPDATE");
     let mut changed = listener.marked(&event, "changedFields");
@@ -205,7 +205,9 @@ async fn a_long_text_comes_as_a_difference_where_that_is_shorter() {
     let mut listener = world.listen().await;
     let org = world.simulator.org();
     let id = org.ids("Product2", 0, 1)[0];
-    let long: String = (0..80).map(|line| format!("Line {line} of the terms and conditions.\n")).collect();
+    let lines: Vec<String> =
+        (0..80).map(|line| format!("Line {line} of the terms and conditions.")).collect();
+    let long = lines.join("\n");
     org.update("Product2", id.as_str(), &json!({"Notes__c": long})).unwrap();
     org.update("Product2", id.as_str(), &json!({"Notes__c": long.replace("Line 40 ", "Line forty ")}))
         .unwrap();
