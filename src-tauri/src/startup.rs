@@ -40,7 +40,8 @@ pub async fn use_environment(engine: &Engine, demo_org: &DemoOrg, name: &str) ->
 
 /// Starts the demo org in this process, opens its environment and waits until the console has signed itself in.
 pub async fn look_around(engine: &Engine, demo_org: &DemoOrg) -> Answer<EnvironmentView> {
-    let environment = environments::look_around(engine, &demo_org.start().await?).await?;
+    let org = demo_org.start().await?;
+    let environment = environments::look_around(engine, &org.login_url, &org.pubsub_endpoint).await?;
     sign_in::resumed(engine).await;
     Ok(environment)
 }

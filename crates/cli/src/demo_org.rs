@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -15,6 +16,9 @@ pub struct Args {
     /// Where the org answers; a loopback address means 127.0.0.1 and ::1
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8790")]
     listen: SocketAddr,
+    /// Where the Pub/Sub API answers; without --tls loopback only [default: any free port of this machine]
+    #[arg(long, value_name = "ADDRESS")]
+    grpc_listen: Option<SocketAddr>,
     /// Where the control page answers, loopback only [default: any free port]
     #[arg(long, value_name = "ADDRESS")]
     control_listen: Option<SocketAddr>,
@@ -42,6 +46,12 @@ pub struct Args {
     /// The number that records and org id follow from
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
+    /// Seconds after which a quiet subscription hears that nothing changed; real orgs: 270
+    #[arg(long, value_name = "SECONDS", default_value_t = 270, value_parser = clap::value_parser!(u64).range(1..=270))]
+    keep_alive: u64,
+    /// Change events that may be delivered in 24 hours, each counted for each subscriber
+    #[arg(long, value_name = "N", default_value_t = Options::default().daily_events)]
+    daily_events: u64,
     /// Grant every authorization without anybody clicking Approve
     #[arg(long)]
     auto_approve: bool,
@@ -59,6 +69,7 @@ impl Args {
         Options {
             listen: self.listen,
             control_listen: self.control_listen,
+            grpc_listen: self.grpc_listen,
             tls: self.tls,
             data: self.data.clone(),
             state: self.state.clone(),
@@ -66,6 +77,8 @@ impl Args {
             prices: self.prices,
             accounts: self.accounts,
             seed: self.seed,
+            keep_alive: Duration::from_secs(self.keep_alive),
+            daily_events: self.daily_events,
             auto_approve: self.auto_approve,
             refresh_rotation: self.rotate_refresh_tokens,
             callbacks: if self.callbacks.is_empty() { defaults.callbacks } else { self.callbacks.clone() },
@@ -82,6 +95,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let facts = json!({
         "base_url": simulator.base_url().as_str().trim_end_matches('/'),
+        "pubsub_endpoint": simulator.grpc_url().as_str().trim_end_matches('/'),
         "control_page": simulator.control_page().as_str(),
         "org_id": simulator.org().id().as_str(),
         "client_id": DEMO_CLIENT_ID,
@@ -124,6 +138,7 @@ fn for_people(simulator: &Simulator, args: &Args) -> String {
     let mut lines = vec![
         format!("Simulated org {} is running; nothing in it is real.", org.id()),
         format!("  Login host and instance  {}", simulator.base_url().as_str().trim_end_matches('/')),
+        format!("  Pub/Sub API              {}", simulator.grpc_url().as_str().trim_end_matches('/')),
         format!("  Control page             {}", simulator.control_page()),
         format!("  Client id                {DEMO_CLIENT_ID}"),
         format!("  User                     {DEMO_USERNAME}"),
