@@ -8,7 +8,7 @@ use crate::session::Store;
 
 mod rebind;
 
-pub use rebind::{Emptied, plan, rebind, rebind_user};
+pub use rebind::{Emptied, plan, rebind, rebind_user, stored_fields};
 
 /// Whose copy a database holds.
 #[derive(Debug, Clone, PartialEq, Eq)]

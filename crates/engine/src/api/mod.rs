@@ -25,6 +25,7 @@
 //! | `catch_up` | `start(Vec<String> objects, Option<DateTime<Utc>> since) -> Vec<String>` (job ids), `schedules() -> Vec<ScheduleView>`, `refresh_formulas(Vec<String>) -> Vec<String>` |
 //! | `flags` | `get() -> Vec<FlagView>`, `set(FlagName, bool) -> Vec<FlagView>` |
 //! | `replay` | `plan(ReplayRequest) -> ReplayView`, `run(ReplayRequest) -> ReplayView` |
+//! | `rebind` | `plan(RebindKind) -> RebindPlan`, `run(RebindKind) -> RebindPlan` |
 //! | `quota` | `get() -> QuotaView` |
 
 pub mod audit;
@@ -40,6 +41,7 @@ pub mod lag;
 pub mod objects;
 pub mod preflight;
 pub mod quota;
+pub mod rebind;
 pub mod rejects;
 pub mod replay;
 pub mod schema;

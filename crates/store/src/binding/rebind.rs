@@ -169,3 +169,15 @@ async fn write(tx: &mut PgTransaction<'_>, binding: &Binding) -> Result<(), Erro
     .await?;
     Ok(())
 }
+
+/// The fields that a table's rows show, by one of them, in order; none where it is empty. They are what the sync user
+/// saw.
+pub async fn stored_fields(store: &Store, mapping: &Mapping) -> Result<Vec<String>, Error> {
+    let shape = TableShape::of(mapping, store.tables_schema());
+    let query = format!(
+        "select field from (select raw_payload from {} limit 1) as one, jsonb_object_keys(raw_payload) as field
+          order by field",
+        shape.table()
+    );
+    Ok(sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(store.pool()).await?)
+}
