@@ -16,4 +16,5 @@ mod kill;
 mod real_catalogue;
 mod rejects;
 mod steer;
+mod stream;
 mod world;

@@ -93,3 +93,21 @@ async fn two_processes_do_not_load_one_object_at_once(pool: PgPool) {
     assert_eq!(refused.code, "SS-4002");
     other.shutdown().await;
 }
+
+#[sqlx::test(migrations = false)]
+async fn resuming_without_a_name_means_what_can_be_resumed(pool: PgPool) {
+    let world = slow(pool).await;
+    world.org.org().withdraw_all();
+    world.backfill(&["Product2"]).await;
+    world.org.org().inject("*/results*", Fault::Slow { delay_ms: 300 }, 10_000);
+    let id = begin(&world).await;
+    backfills::pause(&world.engine, &id).await.unwrap();
+    world.until_ended(std::slice::from_ref(&id)).await;
+    world.org.org().withdraw_all();
+    let named = backfills::start(&world.engine, names(&["Product2"]), BackfillMode::Resume).await;
+    assert_eq!(named.unwrap_err().code, "SS-4001");
+    let resumed = backfills::start(&world.engine, Vec::new(), BackfillMode::Resume).await.unwrap();
+    assert_eq!(resumed, [id]);
+    let jobs = world.until_ended(&resumed).await;
+    assert_eq!((jobs[0].state, jobs[0].done), (JobState::Done, 2_000), "{jobs:?}");
+}

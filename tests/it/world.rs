@@ -8,7 +8,7 @@ use engine::api::counts::{self, CountView};
 use engine::api::environments;
 use engine::api::rejects::{self, RejectView};
 use engine::api::sign_in::{self, SignInState};
-use engine::{Engine, Host, HostName};
+use engine::{Engine, Host, HostName, Timing};
 use simulator::{Options, Simulator};
 use sqlx::{ConnectOptions, PgPool, Row};
 use tempfile::TempDir;
@@ -35,15 +35,138 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let org = Simulator::start(options).await.expect("a simulated org");
         let folder = tempfile::tempdir().expect("a folder");
-        write_config(&folder, org.base_url().as_str(), &pool);
-        let engine = engine_of(&folder).await;
+        write_config(&folder, &org, &pool);
+        let engine = engine_of(&folder, HostName::CommandLine).await;
         Self { org, engine, pool, folder }
+    }
+
+    /// A small org, everything loaded, and a daemon that streams.
+    pub async fn live(pool: PgPool) -> Self {
+        Self::live_with(pool, small()).await
+    }
+
+    /// The same with an org as described.
+    pub async fn live_with(pool: PgPool, options: Options) -> Self {
+        let world = Self::streaming(pool, options).await;
+        world.backfill(&["Product2", "PricebookEntry", "Account"]).await;
+        world.until_settled().await;
+        world
+    }
+
+    /// A daemon that streams an org of which nothing is loaded yet.
+    pub async fn streaming(pool: PgPool, options: Options) -> Self {
+        let mut world = Self::with(pool, options).await;
+        world.restart_as(HostName::Daemon).await;
+        world.until_streaming().await;
+        world
     }
 
     /// Ends the engine and starts another one on the same org and database, as a new process would.
     pub async fn restart(&mut self) {
+        self.restart_as(self.engine.host().name).await;
+    }
+
+    /// The same as another kind of host.
+    pub async fn restart_as(&mut self, host: HostName) {
         self.engine.shutdown().await;
-        self.engine = engine_of(&self.folder).await;
+        self.engine = engine_of(&self.folder, host).await;
+    }
+
+    /// Another process on the same org and database.
+    pub async fn another(&self, host: HostName) -> Engine {
+        engine_of(&self.folder, host).await
+    }
+
+    /// Waits until something is as wanted, woken by notices, with a look now and then.
+    pub async fn until_true(&self, what: &str, wanted: impl AsyncFn() -> bool) {
+        let mut notices = self.engine.notices();
+        let waiting = async {
+            while !wanted().await {
+                let _ = tokio::time::timeout(Duration::from_millis(50), notices.recv()).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            panic!("not in time: {what}\n{}", self.standing().await);
+        }
+    }
+
+    /// How things stand, for who looks at a failed test.
+    pub async fn standing(&self) -> String {
+        let mut text = format!("{:?}\n", self.org.org().subscribers());
+        for query in [
+            "select row_to_json(c)::text from shadow_sync.checkpoints c",
+            "select row_to_json(h)::text from shadow_sync.holes h",
+            "select row_to_json(d)::text from shadow_sync.dirty d limit 10",
+            "select row_to_json(d)::text from shadow_sync.dirty_parents d limit 10",
+            "select row_to_json(d)::text from shadow_sync.dead_letters d limit 10",
+            "select row_to_json(j)::text from (select id, object, kind, state, stage, records_read, problem, from_at,
+                    to_at, reads_began_at, reads_ended_at, started_by from shadow_sync.jobs order by id) j",
+            "select row_to_json(o)::text from shadow_sync.objects o",
+            "select row_to_json(l)::text from shadow_sync.leases l",
+            "select row_to_json(o)::text from (select position, record_id, outcome, detail
+                    from shadow_sync.event_outcomes order by applied_at desc limit 20) o",
+            "select 'log ' || count(*) || ' ' || count(distinct transaction_key) from shadow_sync.change_log",
+        ] {
+            let rows: Vec<String> = sqlx::query_scalar(query).fetch_all(&self.pool).await.unwrap_or_default();
+            text += &rows.join("\n");
+            text += "\n";
+        }
+        text
+    }
+
+    /// Waits until every channel has a position.
+    pub async fn until_streaming(&self) {
+        self.until_true("every channel has a position", async || {
+            self.number("select count(*) from shadow_sync.checkpoints where replay_id is not null").await == 3
+        })
+        .await;
+    }
+
+    /// Waits until nothing waits: every event that the org has sent is stored, everything stored is applied, nothing is
+    /// dirty, no hole is open, no job runs.
+    pub async fn until_settled(&self) {
+        self.until_true("nothing waits any more", async || {
+            let sent = i64::try_from(self.deliverable()).unwrap();
+            self.number("select count(distinct (object, transaction_key, sequence_number)) from shadow_sync.change_log")
+                .await
+                >= sent
+                && self.waiting().await == 0
+        })
+        .await;
+    }
+
+    /// Events that the org has sent and kept.
+    pub fn deliverable(&self) -> usize {
+        self.org.org().sent_events().len()
+    }
+
+    /// How much waits: events to be applied, records and children to be fetched, holes to be closed, open jobs.
+    pub async fn waiting(&self) -> i64 {
+        self.number(
+            "select (select coalesce(sum(stored_events - applied_events), 0) from shadow_sync.checkpoints)::bigint
+                  + (select count(*) from shadow_sync.dirty) + (select count(*) from shadow_sync.dirty_parents)
+                  + (select count(*) from shadow_sync.holes where closed_at is null)
+                  + (select count(*) from shadow_sync.jobs where state in ('pending', 'running'))",
+        )
+        .await
+    }
+
+    /// Lets every record count as read an hour ago, so that events are applied as they are instead of doubted.
+    pub async fn age_reads(&self) {
+        for table in ["sf_product_shadow", "sf_pricebook_shadow", "sf_account_eligibility_shadow"] {
+            let query = format!("update {table} set read_end = read_end - interval '1 hour'");
+            sqlx::query(sqlx::AssertSqlSafe(query)).execute(&self.pool).await.expect("an update");
+        }
+        let rejects = "update shadow_sync.rejects set read_end = read_end - interval '1 hour'";
+        sqlx::query(rejects).execute(&self.pool).await.expect("an update");
+    }
+
+    /// Waits until the shadow has a value.
+    pub async fn until_value(&self, table: &str, key: &str, id: &str, column: &str, wanted: Option<&str>) {
+        self.until_true(&format!("{table}.{column} of {id} is {wanted:?}"), async || {
+            self.value(table, key, id, column).await.as_deref() == wanted
+        })
+        .await;
     }
 
     pub fn config(&self) -> PathBuf {
@@ -148,22 +271,36 @@ pub fn small() -> Options {
         bulk_queued: Duration::ZERO,
         bulk_running: Duration::ZERO,
         bulk_page_cap: Some(100),
+        keep_alive: Duration::from_millis(300),
+        first_keep_alive: Some(Duration::from_millis(1)),
+        exact_commit_times: true,
         ..Options::default()
     }
 }
 
-fn write_config(folder: &TempDir, login_url: &str, pool: &PgPool) {
+/// Times that a test can wait for.
+pub fn quick() -> Timing {
+    Timing {
+        silence: Duration::from_secs(3),
+        longest_retry: Duration::from_millis(500),
+        confirm_every: Duration::from_secs(1),
+        sample_every: Duration::from_millis(500),
+    }
+}
+
+fn write_config(folder: &TempDir, org: &Simulator, pool: &PgPool) {
     let database = pool.connect_options().to_url_lossy();
+    let (login_url, pubsub) = (org.base_url(), org.grpc_url());
     let text = format!(
         "[environments.demo]\nkind = \"demo\"\nlogin_url = \"{login_url}\"\ndatabase_url = \"{database}\"\n\
-         currency = \"EUR\"\n"
+         pubsub_endpoint = \"{pubsub}\"\ncurrency = \"EUR\"\n"
     );
     std::fs::write(folder.path().join("config.toml"), text).expect("a configuration");
 }
 
-async fn engine_of(folder: &TempDir) -> Engine {
+async fn engine_of(folder: &TempDir, name: HostName) -> Engine {
     let config_path = Some(folder.path().join("config.toml"));
-    let engine = Engine::new(Host { name: HostName::CommandLine, config_path });
+    let engine = Engine::with_timing(Host { name, config_path }, quick());
     environments::open(&engine, "demo").await.expect("an open environment");
     engine.environment().expect("it is open").store().await.expect("a database");
     let state = sign_in::resumed(&engine).await;

@@ -1,9 +1,11 @@
 //! One job from describe to counts.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use salesforce::bulk::{Operation, PollSchedule};
 use salesforce::{Client, Purpose};
 use shadow::{JobId, ObjectState, ResolvedMapping};
@@ -66,8 +68,13 @@ pub(super) struct Run {
 /// Takes jobs of the queue one after the other until none is left.
 pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
     while let Some(turn) = environment.loads.next() {
-        if let Err(problem) = take_turn(&environment, turn).await {
-            tracing::warn!(job.id = turn.id.0, problem.code = problem.code, "{}", problem.title);
+        // A fault of ours in one job must not keep the others from their turn; the job counts as interrupted.
+        match AssertUnwindSafe(take_turn(&environment, turn)).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => {
+                tracing::warn!(job.id = turn.id.0, problem.code = problem.code, "{}", problem.title);
+            }
+            Err(_) => tracing::error!(job.id = turn.id.0, "a job ended unexpectedly"),
         }
         environment.loads.ended(turn.id);
         environment.notices.publish(&[View::Jobs, View::Status, View::Counts, View::Rejects, View::Audit]);
@@ -291,7 +298,6 @@ impl Run {
     /// dirty keeps the holes open: somebody else closes them later.
     async fn close_behind(&self, closing: Closing) -> Answer<Ended> {
         jobs::reads_ended(&self.store, &self.lease, self.id).await?;
-        failpoint::reach("hole.closing");
         let began = Instant::now();
         while holes::waits_for(&self.store, self.id).await? > 0 && began.elapsed() < MARKS_PATIENCE {
             go_on!(fetch::dirty(self).await?);

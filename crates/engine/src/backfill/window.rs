@@ -13,7 +13,7 @@ use shadow::hole::OVERLAP_MS;
 use store::jobs::{self, BulkJob, Job, JobStage, Requested};
 use store::merge;
 use store::reads::{self, Read, ReadKind};
-use store::{failpoint, objects};
+use store::objects;
 
 use super::fetch::unreadable;
 use super::pages::{self, rows_view};
@@ -109,7 +109,6 @@ async fn by_pages(run: &Run, from: DateTime<Utc>, now: DateTime<Utc>) -> Answer<
         let records = chunk.len() as u64;
         let read = Read { mark, end: page.at, kind: ReadKind::Window { job: Some(run.id) } };
         let outcome = merge::merge_chunk(&run.store, &run.lease, &run.mapping, &chunk, &read).await?;
-        failpoint::reach("window.page-committed");
         run.live.progress.merged(std::time::Instant::now(), None, records, rows_view(&outcome));
         go_on!(run.asked(outcome.requested.unwrap_or(Requested::Run)));
     }
