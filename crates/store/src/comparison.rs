@@ -239,6 +239,6 @@ pub(crate) async fn take_out(
     writer.enter_freed(&left.freed).await?;
     writer.note_changes().await?;
     let all: Vec<RecordId> = gone.rows.iter().chain(&gone.rejected).copied().collect();
-    tombstones::put(tx, mapping.object(), &all, mark, proof == Proof::Absent).await?;
+    tombstones::put(tx, mapping.object(), &all, mark, None, proof == Proof::Absent).await?;
     dirty::clear(tx, mapping.object(), &all).await
 }

@@ -4,6 +4,7 @@
 //! `tables`, where a mapping decides on names; everything else is checked against the schema at build time.
 
 pub mod api_usage;
+pub mod apply_events;
 pub mod audit;
 pub mod binding;
 pub mod change_log;

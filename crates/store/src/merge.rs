@@ -15,8 +15,8 @@ use crate::reads::{Read, ReadKind};
 use crate::session::Store;
 
 pub(crate) mod apply;
-mod state;
-mod transaction;
+pub(crate) mod state;
+pub(crate) mod transaction;
 
 use transaction::merge_once;
 
@@ -57,6 +57,11 @@ pub struct MergeOutcome {
 }
 
 impl MergeOutcome {
+    /// How many records were merged, whatever became of them. A record in doubt is counted by what it makes dirty.
+    fn records(&self) -> u64 {
+        self.inserted + self.updated + self.stamped + self.equal + self.older + self.rejected + self.deleted
+    }
+
     /// Takes in what became of other records of the same chunk.
     fn add(&mut self, other: Self) {
         self.inserted += other.inserted;
@@ -130,13 +135,13 @@ struct Merge<'a> {
 
 fn absent(read: &Read, chunk: &PreparedChunk) -> Vec<RecordId> {
     match &read.kind {
-        ReadKind::Page(_) => Vec::new(),
+        ReadKind::Page(_) | ReadKind::Window { .. } | ReadKind::Children { .. } => Vec::new(),
         ReadKind::Fetch { ids, .. } => ids.iter().filter(|id| chunk.find(id).is_none()).copied().collect(),
     }
 }
 
 /// How often a chunk is planned anew before the obstacle is taken for lasting.
-const REPLANS: u32 = 6;
+pub(crate) const REPLANS: u32 = 6;
 
 impl Merge<'_> {
     /// Merges records, and plans anew while others are in the way. With `carried`, what became of the chunk's
@@ -194,7 +199,8 @@ impl Merge<'_> {
     fn job(&self) -> Option<JobId> {
         match &self.read.kind {
             ReadKind::Page(progress) => Some(progress.job),
-            ReadKind::Fetch { job, .. } => *job,
+            ReadKind::Fetch { job, .. } | ReadKind::Window { job } => *job,
+            ReadKind::Children { .. } => None,
         }
     }
 }
@@ -212,7 +218,7 @@ fn refused(mut piece: PreparedChunk, error: Error) -> Result<PreparedChunk, Erro
 
 /// An obstacle that does not go away: a constraint that others' rows break is looked at record by record, a lock
 /// that is never given is for the caller to wait for.
-fn lasting(error: Error) -> Error {
+pub(crate) fn lasting(error: Error) -> Error {
     match error {
         Error::Contention { state } if state.starts_with("23") => {
             let source =

@@ -5,6 +5,7 @@ use shadow::{JobId, ReadMark, RecordId};
 
 use crate::error::Error;
 use crate::jobs::PageProgress;
+use crate::parents::DirtyParent;
 use crate::session::Store;
 
 /// One read of Salesforce, of which a chunk is merged.
@@ -32,13 +33,25 @@ pub enum ReadKind {
         /// The job whose numbers they count for.
         job: Option<JobId>,
     },
+    /// Records whose stamps lie in a span of time, deleted ones among them (`queryAll`): an answer of a catch-up, and
+    /// none of a job's pages. A deleted record leaves a proven tombstone, known or not.
+    Window {
+        /// The job whose numbers they count for.
+        job: Option<JobId>,
+    },
+    /// All children of some parents, deleted ones among them (`queryAll`). The parents' marks go with the last answer.
+    Children {
+        /// The parents if this is the last answer; none if more follow.
+        parents: Vec<DirtyParent>,
+    },
 }
 
-/// Takes the mark of a read that is about to be sent.
+/// Takes the mark of a read that is about to be sent: the newest stored position of the change log, and a number.
 pub async fn begin(store: &Store) -> Result<ReadMark, Error> {
-    let read_no = sqlx::query_scalar!(r#"select nextval('shadow_sync.read_no') as "read_no!""#)
-        .fetch_one(store.pool())
-        .await?;
-    // There is no change log yet: every read stands at its beginning.
-    Ok(ReadMark { as_of: 0, read_no })
+    let mark = sqlx::query!(
+        r#"select position as as_of, nextval('shadow_sync.read_no') as "read_no!" from shadow_sync.log_head"#
+    )
+    .fetch_one(store.pool())
+    .await?;
+    Ok(ReadMark { as_of: mark.as_of, read_no: mark.read_no })
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use shadow::mapping::ColumnMapping;
 use shadow::plan::{DirtyReason, Roles};
-use shadow::{Mapping, ObjectName, PreparedChunk, ReadMark, Reason, RecordId};
+use shadow::prepare::OwnMark;
+use shadow::{Mapping, ObjectName, PreparedChunk, Reason, RecordId};
 use sqlx::PgTransaction;
 
 use crate::dirty;
@@ -11,6 +12,7 @@ use crate::error::{Error, corrupt};
 use crate::merge::apply::Writer;
 use crate::objects;
 use crate::session::Store;
+use crate::tables::copy::RowMark;
 
 /// A rejected record.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,7 +149,7 @@ async fn sweep_some(store: &Store, mappings: &[Mapping], mapping: &Mapping) -> R
     let doubtful = writer.find_senior(parent, SWEEP_AT_ONCE).await?;
     writer.note_changes().await?;
     if !doubtful.is_empty() {
-        dirty::mark(&mut tx, &mapping.object, 0, &doubtful).await?;
+        dirty::mark(&mut tx, &mapping.object, 0, dirty::Source::Sweep, &doubtful).await?;
     }
     tx.commit().await?;
     Ok(entered)
@@ -172,12 +174,15 @@ pub(crate) async fn keep(
     tx: &mut PgTransaction<'_>,
     mapping: &Mapping,
     chunk: &PreparedChunk,
-    mark: ReadMark,
-    read_end: DateTime<Utc>,
+    mark: &RowMark,
     rejects: &[(usize, Reason)],
 ) -> Result<(), Error> {
     let unique = Roles::of(mapping).unique;
     let record = |place: usize| &chunk.records[place];
+    let marks: Vec<OwnMark> = rejects.iter().map(|(place, _)| mark.of(record(*place))).collect();
+    let as_of: Vec<i64> = marks.iter().map(|own| own.as_of).collect();
+    let read_no: Vec<i64> = marks.iter().map(|own| own.read_no).collect();
+    let read_end: Vec<Option<DateTime<Utc>>> = marks.iter().map(|own| own.read_end.to_utc()).collect();
     let ids: Vec<&str> = rejects.iter().map(|(place, _)| record(*place).id.as_str()).collect();
     let reasons: Vec<&str> = rejects.iter().map(|(_, reason)| reason.code()).collect();
     let details: Vec<serde_json::Value> =
@@ -211,11 +216,12 @@ pub(crate) async fn keep(
         "insert into shadow_sync.rejects as old
              (object, record_id, reason, detail, claim, parent_id, columns, raw_payload, as_of, system_modstamp,
               created_date, read_no, read_end, row_hash)
-         select $1, new.id, new.reason, new.detail, new.claim, new.parent, new.columns, new.payload::jsonb, $2,
-                new.stamp, new.created, $3, $4, new.hash
-           from unnest($5::text[], $6::text[], $7::jsonb[], $8::text[], $9::text[], $10::jsonb[], $11::text[],
-                       $12::timestamptz[], $13::timestamptz[], $14::bytea[])
-                as new (id, reason, detail, claim, parent, columns, payload, stamp, created, hash)
+         select $1, new.id, new.reason, new.detail, new.claim, new.parent, new.columns, new.payload::jsonb, new.as_of,
+                new.stamp, new.created, new.read_no, new.read_end, new.hash
+           from unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
+                       $9::text[], $10::jsonb[], $11::text[], $12::timestamptz[], $13::timestamptz[], $14::bytea[])
+                as new (as_of, read_no, read_end, id, reason, detail, claim, parent, columns, payload, stamp, created,
+                        hash)
          on conflict (object, record_id) do update
             set reason = excluded.reason, detail = excluded.detail, claim = excluded.claim,
                 parent_id = excluded.parent_id, columns = excluded.columns, raw_payload = excluded.raw_payload,
@@ -224,9 +230,9 @@ pub(crate) async fn keep(
                 row_hash = excluded.row_hash, tried_at = now(),
                 since = case when old.reason = excluded.reason then old.since else now() end",
         mapping.object.as_str(),
-        mark.as_of,
-        mark.read_no,
-        read_end,
+        &as_of,
+        &read_no,
+        &read_end as &[Option<DateTime<Utc>>],
         &ids as &[&str],
         &reasons as &[&str],
         &details,

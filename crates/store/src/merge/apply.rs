@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use shadow::derived::{shared_value, shown_by_children};
 use shadow::mapping::ColumnKind;
 use shadow::plan::DirtyReason;
 use shadow::{Mapping, ObjectName, PreparedChunk, RecordId};
 use sqlx::{AssertSqlSafe, PgTransaction};
 
+use crate::dirty::Source;
 use crate::error::{Error, corrupt};
 use crate::tables::copy::{self, RowMark};
 use crate::tables::shape::TableShape;
@@ -116,14 +118,14 @@ impl<'w, 't> Writer<'w, 't> {
         if places.is_empty() {
             return Ok(());
         }
-        let columns = Arrays::of(chunk, places);
+        let columns = Arrays::of(chunk, places, mark);
         let mut query = sqlx::query(self.shape.update())
-            .bind(mark.mark.as_of)
-            .bind(mark.mark.read_no)
-            .bind(mark.read_end)
             .bind(&columns.ids)
             .bind(&columns.payloads)
             .bind(&columns.stamps)
+            .bind(&columns.as_of)
+            .bind(&columns.read_no)
+            .bind(&columns.read_end)
             .bind(&columns.created)
             .bind(&columns.hashes);
         for index in 0..chunk.columns_per_record() {
@@ -146,14 +148,14 @@ impl<'w, 't> Writer<'w, 't> {
         if places.is_empty() {
             return Ok(());
         }
-        let columns = Arrays::of(chunk, places);
+        let columns = Arrays::of(chunk, places, mark);
         let written = sqlx::query(self.shape.update_stamps())
-            .bind(mark.mark.as_of)
-            .bind(mark.mark.read_no)
-            .bind(mark.read_end)
             .bind(&columns.ids)
             .bind(&columns.payloads)
             .bind(&columns.stamps)
+            .bind(&columns.as_of)
+            .bind(&columns.read_no)
+            .bind(&columns.read_end)
             .execute(&mut **self.tx)
             .await?
             .rows_affected();
@@ -244,7 +246,7 @@ impl<'w, 't> Writer<'w, 't> {
                     .fetch_all(&mut **self.tx)
                     .await?;
                 let doubtful = rejects::both_dirty(rows)?;
-                dirty::mark(self.tx, object, 0, &doubtful).await?;
+                dirty::mark(self.tx, object, 0, Source::Sweep, &doubtful).await?;
             }
         }
         Ok(count)
@@ -314,6 +316,53 @@ impl<'w, 't> Writer<'w, 't> {
         rejects::both_dirty(rows)
     }
 
+    /// The fields of this object that children show as their own.
+    pub(crate) fn fields_that_children_show(&self) -> Vec<&'static str> {
+        let object = self.object();
+        let shown = self.children.iter().map(|child| shown_by_children(object, &child.mapping().object));
+        shown.flatten().copied().collect()
+    }
+
+    /// The children that show something of this object.
+    pub(crate) fn children_that_show(&self) -> Vec<&'w Mapping> {
+        let object = self.object();
+        let children = self.children.iter().map(TableShape::mapping);
+        children.filter(|child| !shown_by_children(object, &child.object).is_empty()).collect()
+    }
+
+    /// Those of some records of a chunk whose rows show another value for one of some fields.
+    pub(crate) async fn showing_other(
+        &mut self,
+        chunk: &PreparedChunk,
+        places: &[usize],
+        fields: &[&str],
+    ) -> Result<Vec<RecordId>, Error> {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (ids, payloads) = ids_and_payloads(chunk, places);
+        let changed: Vec<String> = sqlx::query_scalar(self.shape.showing_other())
+            .bind(&ids)
+            .bind(&payloads)
+            .bind(fields)
+            .fetch_all(&mut **self.tx)
+            .await?;
+        parse_all(&changed)
+    }
+
+    /// The parents of those records whose value others of the same parent follow.
+    pub(crate) async fn parents_of_followed(&mut self, ids: &[RecordId]) -> Result<Vec<RecordId>, Error> {
+        let (Some(shared), Some(parents), false) =
+            (shared_value(self.object()), self.shape.parents_of_followed(), ids.is_empty())
+        else {
+            return Ok(Vec::new());
+        };
+        let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+        let parents: Vec<String> =
+            sqlx::query_scalar(parents).bind(&ids).bind(shared.follows).fetch_all(&mut **self.tx).await?;
+        parse_all(&parents)
+    }
+
     /// Orders the deletion of cache keys for everything that was written, one order per object.
     pub(crate) async fn note_changes(&mut self) -> Result<(), Error> {
         for changes in &self.changes {
@@ -333,6 +382,14 @@ impl<'w, 't> Writer<'w, 't> {
     }
 }
 
+/// Ids and payloads of some records of a chunk.
+fn ids_and_payloads<'c>(chunk: &'c PreparedChunk, places: &[usize]) -> (Vec<&'c str>, Vec<&'c str>) {
+    let records = places.iter().map(|place| &chunk.records[*place]);
+    records
+        .map(|record| (record.id.as_str(), std::str::from_utf8(chunk.payload(record)).unwrap_or("null")))
+        .unzip()
+}
+
 fn parse_all(ids: &[String]) -> Result<Vec<RecordId>, Error> {
     ids.iter().map(|id| RecordId::parse(id).map_err(|_| corrupt("record id", id))).collect()
 }
@@ -350,14 +407,21 @@ struct Arrays<'a> {
     ids: Vec<&'a str>,
     payloads: Vec<&'a str>,
     stamps: Vec<Option<DateTime<Utc>>>,
+    as_of: Vec<i64>,
+    read_no: Vec<i64>,
+    read_end: Vec<Option<DateTime<Utc>>>,
     created: Vec<Option<DateTime<Utc>>>,
     hashes: Vec<&'a [u8]>,
 }
 
 impl<'a> Arrays<'a> {
-    fn of(chunk: &'a PreparedChunk, places: &[usize]) -> Self {
+    fn of(chunk: &'a PreparedChunk, places: &[usize], mark: &RowMark) -> Self {
         let records = || places.iter().map(|place| &chunk.records[*place]);
+        let marks = || records().map(|record| mark.of(record));
         Self {
+            as_of: marks().map(|own| own.as_of).collect(),
+            read_no: marks().map(|own| own.read_no).collect(),
+            read_end: marks().map(|own| own.read_end.to_utc()).collect(),
             ids: records().map(|record| record.id.as_str()).collect(),
             payloads: records()
                 .map(|record| std::str::from_utf8(chunk.payload(record)).unwrap_or("null"))

@@ -11,6 +11,7 @@ use shadow::version::StoredVersion;
 use shadow::{ObjectName, PreparedChunk, Reason, RecordId, ResolvedMapping};
 use sqlx::PgTransaction;
 
+use crate::dirty;
 use crate::error::{Error, corrupt};
 use crate::objects::Locked;
 use crate::tables::shape::TableShape;
@@ -18,14 +19,13 @@ use crate::tables::shape::TableShape;
 type StateRow = (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>);
 
 /// Reads what the plan of a chunk depends on.
-pub(super) async fn load(
+pub(crate) async fn load(
     tx: &mut PgTransaction<'_>,
     schema: &str,
     mapping: &ResolvedMapping,
     chunk: &PreparedChunk,
     locked: Locked,
 ) -> Result<Current, Error> {
-    let roles = Roles::of(&mapping.mapping);
     let shape = TableShape::of(&mapping.mapping, schema);
     let ids: Vec<&str> = chunk.records.iter().map(|record| record.id.as_str()).collect();
     let mut current = Current { confirmed: locked.confirmed, ..Current::default() };
@@ -41,15 +41,33 @@ pub(super) async fn load(
     if locked.has_tombstones {
         current.tombstones = tombstones(tx, mapping.object(), &ids).await?;
     }
-    let claims: Vec<String> =
-        claims_at_stake(roles, chunk, &current).into_iter().map(str::to_owned).collect();
+    if locked.has_dirty {
+        current.marks = dirty::marks(tx, mapping.object(), &ids).await?;
+    }
+    load_around(tx, schema, mapping, chunk, locked.has_rejects, &mut current).await?;
+    Ok(current)
+}
+
+/// Reads what a plan depends on besides its records: who holds and who waits for the unique values at stake, and which
+/// parents are there.
+pub(crate) async fn load_around(
+    tx: &mut PgTransaction<'_>,
+    schema: &str,
+    mapping: &ResolvedMapping,
+    chunk: &PreparedChunk,
+    has_rejects: bool,
+    current: &mut Current,
+) -> Result<(), Error> {
+    let roles = Roles::of(&mapping.mapping);
+    let shape = TableShape::of(&mapping.mapping, schema);
+    let claims: Vec<String> = claims_at_stake(roles, chunk, current).into_iter().map(str::to_owned).collect();
     if let (Some(holders), false) = (shape.holders(), claims.is_empty()) {
         let found: Vec<(String, String, DateTime<Utc>)> =
             sqlx::query_as(holders).bind(&claims).fetch_all(&mut **tx).await?;
         for (claim, id, created) in found {
             current.holders.insert(claim, Holder { id: parse(&id)?, created_date: created.into() });
         }
-        if locked.has_rejects {
+        if has_rejects {
             let waiting = rejects(tx, mapping.object(), None, Some(&claims)).await?;
             current.rejects.extend(waiting);
         }
@@ -61,14 +79,19 @@ pub(super) async fn load(
         let found: Vec<String> = sqlx::query_scalar(present).bind(&ids).fetch_all(&mut **tx).await?;
         current.parents = found.iter().map(|id| parse(id)).collect::<Result<_, _>>()?;
     }
-    Ok(current)
+    Ok(())
 }
 
-fn parse(id: &str) -> Result<RecordId, Error> {
+pub(crate) fn parse(id: &str) -> Result<RecordId, Error> {
     RecordId::parse(id).map_err(|_| corrupt("record id", id))
 }
 
-fn version(as_of: i64, stamp: DateTime<Utc>, read_no: i64, hash: &[u8]) -> Result<StoredVersion, Error> {
+pub(crate) fn version(
+    as_of: i64,
+    stamp: DateTime<Utc>,
+    read_no: i64,
+    hash: &[u8],
+) -> Result<StoredVersion, Error> {
     let hash = hash.try_into().map_err(|_| corrupt("row hash", hash.len()))?;
     Ok(StoredVersion { as_of, system_modstamp_ms: Moment::from(stamp).0, read_no, hash })
 }
@@ -111,7 +134,7 @@ async fn tombstones(
     ids: &[&str],
 ) -> Result<HashMap<RecordId, StoredTombstone>, Error> {
     let rows = sqlx::query!(
-        "select record_id, as_of, read_no from shadow_sync.tombstones
+        "select record_id, as_of, read_no, presumed from shadow_sync.tombstones
           where object = $1 and record_id = any($2::text[])",
         object.as_str(),
         ids as &[&str],
@@ -119,6 +142,10 @@ async fn tombstones(
     .fetch_all(&mut **tx)
     .await?;
     rows.into_iter()
-        .map(|row| Ok((parse(&row.record_id)?, StoredTombstone { as_of: row.as_of, read_no: row.read_no })))
+        .map(|row| {
+            let tombstone =
+                StoredTombstone { as_of: row.as_of, read_no: row.read_no, presumed: row.presumed };
+            Ok((parse(&row.record_id)?, tombstone))
+        })
         .collect()
 }

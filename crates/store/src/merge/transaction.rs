@@ -1,18 +1,23 @@
 //! One commit of a merge.
 
+use std::collections::HashSet;
+
 use shadow::plan::{ApplyPlan, Current, Roles, plan};
-use shadow::{PreparedChunk, RecordId};
+use shadow::{Mapping, PreparedChunk, RecordId};
 use sqlx::PgTransaction;
 
 use super::apply::{Writer, set_synchronous};
 use super::{Merge, MergeOutcome, state};
 use crate::comparison::{self, Proof};
+use crate::dead_letters::{self, LetterEnd};
+use crate::dirty::{self, Source};
 use crate::error::Error;
 use crate::failpoint;
 use crate::jobs::{self, Tally};
-use crate::reads::ReadKind;
+use crate::parents::{self, Shown};
+use crate::reads::{Read, ReadKind};
 use crate::tables::copy::RowMark;
-use crate::{dirty, leases, objects, rejects, stamps, tombstones};
+use crate::{leases, objects, rejects, stamps, tombstones};
 
 /// Merges records in one transaction. With `carried`, what became of the chunk's other records, it also saves the
 /// progress of who read the chunk.
@@ -36,7 +41,9 @@ pub(super) async fn merge_once(
     let mark = RowMark { mark: merge.read.mark, read_end: merge.read.end, updated_at: locked.now };
     let children = Writer::children_of(&mapping.children);
     let mut writer = Writer::new(&mut tx, schema, &mapping.mapping, children);
-    let mut outcome = write(&mut writer, merge, chunk, &plan, &current, &mark).await?;
+    let shown = Shown::by_read(&mut writer, &mapping.mapping, chunk, &plan, &current).await?;
+    let mut outcome = write(&mut writer, &mapping.mapping, chunk, &plan, &current, &mark).await?;
+    shown.mark(&mut writer, &mapping.mapping, merge.read.mark.as_of, None).await?;
     writer.note_changes().await?;
     if !plan.equal.is_empty() {
         objects::confirm(&mut tx, mapping.object(), merge.read.mark.read_no).await?;
@@ -62,19 +69,19 @@ pub(super) async fn merge_once(
 fn waits_for_disk(merge: &Merge<'_>) -> bool {
     match &merge.read.kind {
         ReadKind::Page(progress) => progress.end.as_ref().is_some_and(|end| end.next_locator.is_none()),
-        ReadKind::Fetch { .. } => true,
+        ReadKind::Fetch { .. } | ReadKind::Window { .. } | ReadKind::Children { .. } => true,
     }
 }
 
-async fn write(
+/// Does what a plan says.
+pub(crate) async fn write(
     writer: &mut Writer<'_, '_>,
-    merge: &Merge<'_>,
+    mapping: &Mapping,
     chunk: &PreparedChunk,
     plan: &ApplyPlan,
     current: &Current,
     mark: &RowMark,
 ) -> Result<MergeOutcome, Error> {
-    let mapping = &*merge.mapping.mapping;
     let object = &mapping.object;
     let id = |place: &usize| chunk.records[*place].id;
     let refused: Vec<RecordId> = plan.rejects.iter().map(|(place, _)| id(place)).collect();
@@ -100,13 +107,14 @@ async fn write(
         tombstones::lift(writer.tx(), object, &alive).await?;
     }
     if !plan.rejects.is_empty() {
-        rejects::keep(writer.tx(), mapping, chunk, mark.mark, mark.read_end, &plan.rejects).await?;
+        rejects::keep(writer.tx(), mapping, chunk, mark, &plan.rejects).await?;
     }
     if !plan.retold.is_empty() {
         rejects::retell(writer.tx(), object, &plan.retold).await?;
     }
-    if !deleted.is_empty() {
-        tombstones::put(writer.tx(), object, &deleted, mark.mark, false).await?;
+    if !plan.tombstones.is_empty() {
+        let gone: Vec<RecordId> = plan.tombstones.iter().map(id).collect();
+        tombstones::put(writer.tx(), object, &gone, mark.mark, Some(mark.read_end), false).await?;
     }
     let entered = writer.enter(&plan.entered).await? + writer.enter_children(&inserted).await?;
     Ok(MergeOutcome {
@@ -127,7 +135,7 @@ async fn write(
 /// Notes the unique values that changed rows had before: keys may have been made of them.
 fn note_old_claims(
     writer: &mut Writer<'_, '_>,
-    mapping: &shadow::Mapping,
+    mapping: &Mapping,
     chunk: &PreparedChunk,
     updates: &[usize],
     current: &Current,
@@ -142,7 +150,8 @@ fn note_old_claims(
     }
 }
 
-/// Clears the marks of records that a fetch settled, and marks those that must be fetched.
+/// Clears the marks of records that the read settled, and marks those that must be fetched. A mark that an event
+/// raised after the read began stays: the record is fetched once more, a little later.
 async fn settle_dirty(
     tx: &mut PgTransaction<'_>,
     merge: &Merge<'_>,
@@ -151,18 +160,26 @@ async fn settle_dirty(
     has_dirty: bool,
 ) -> Result<(), Error> {
     let object = merge.mapping.object();
-    if has_dirty && !plan.deleted.is_empty() {
-        let deleted: Vec<RecordId> = plan.deleted.iter().map(|place| chunk.records[*place].id).collect();
-        dirty::clear(tx, object, &deleted).await?;
-    }
-    if has_dirty && matches!(merge.read.kind, ReadKind::Fetch { .. }) {
+    let as_of = merge.read.mark.as_of;
+    if has_dirty {
+        let is_fetch = matches!(merge.read.kind, ReadKind::Fetch { .. });
         let waits = |id: &RecordId| plan.dirty.binary_search_by_key(id, |(id, _)| *id).is_ok();
-        let settled: Vec<RecordId> =
-            chunk.records.iter().map(|record| record.id).filter(|id| !waits(id)).collect();
-        dirty::clear(tx, object, &settled).await?;
+        let records = || chunk.records.iter().map(|record| record.id);
+        let settled: Vec<RecordId> = if is_fetch {
+            records().filter(|id| !waits(id)).collect()
+        } else {
+            plan.tombstones.iter().map(|place| chunk.records[*place].id).collect()
+        };
+        let cleared = dirty::clear_up_to(tx, object, &settled, as_of).await?;
+        dead_letters::close_in(tx, object, &cleared, as_of, LetterEnd::Fetched).await?;
+        if is_fetch && cleared.len() < settled.len() {
+            let cleared: HashSet<RecordId> = cleared.into_iter().collect();
+            let left: Vec<RecordId> = settled.into_iter().filter(|id| !cleared.contains(id)).collect();
+            dirty::postpone(tx, object, &left).await?;
+        }
     }
     if !plan.dirty.is_empty() {
-        dirty::mark(tx, object, merge.read.mark.as_of, &plan.dirty).await?;
+        dirty::mark(tx, object, as_of, Source::Read, &plan.dirty).await?;
     }
     Ok(())
 }
@@ -171,25 +188,33 @@ async fn settle_dirty(
 /// mass removals. Beyond it they stay dirty, and the id comparison judges them all together.
 const ABSENT_AT_ONCE: usize = 50;
 
-/// Settles dirty records that a fetch asked for and did not get: they are presumed deleted. Returns how many were
-/// stored.
+/// Settles dirty records that a fetch asked for and did not get: gone for certain if an event said so, else presumed
+/// deleted. Returns how many were stored.
 async fn settle_absent(tx: &mut PgTransaction<'_>, merge: &Merge<'_>) -> Result<u64, Error> {
     let object = merge.mapping.object();
-    let absent = dirty::among(tx, object, &merge.absent).await?;
-    if absent.is_empty() {
-        return Ok(0);
+    let absent = dirty::among(tx, object, &merge.absent, merge.read.mark.as_of).await?;
+    let of = |noted: bool| -> Vec<RecordId> {
+        absent.iter().filter(|missed| missed.deleted_noted == noted).map(|missed| missed.id).collect()
+    };
+    let mut taken = 0;
+    for (ids, proof) in [(of(true), Proof::Deleted), (of(false), Proof::Absent)] {
+        if ids.is_empty() {
+            continue;
+        }
+        let schema = merge.store.tables_schema();
+        let Read { mark, end, .. } = *merge.read;
+        let gone = comparison::removable(tx, schema, merge.mapping, &ids, mark).await?;
+        if proof == Proof::Absent && gone.count() > ABSENT_AT_ONCE {
+            dirty::postpone(tx, object, &ids).await?;
+            continue;
+        }
+        comparison::take_out(tx, schema, merge.mapping, &gone, proof, mark).await?;
+        tombstones::put(tx, object, &ids, mark, Some(end), proof == Proof::Absent).await?;
+        dirty::clear(tx, object, &ids).await?;
+        dead_letters::close_in(tx, object, &ids, mark.as_of, LetterEnd::Deleted).await?;
+        taken += gone.count() as u64;
     }
-    let schema = merge.store.tables_schema();
-    let mark = merge.read.mark;
-    let gone = comparison::removable(tx, schema, merge.mapping, &absent, mark).await?;
-    if gone.count() > ABSENT_AT_ONCE {
-        dirty::postpone(tx, object, &absent).await?;
-        return Ok(0);
-    }
-    comparison::take_out(tx, schema, merge.mapping, &gone, Proof::Absent, mark).await?;
-    tombstones::put(tx, object, &absent, mark, true).await?;
-    dirty::clear(tx, object, &absent).await?;
-    Ok(gone.count() as u64)
+    Ok(taken)
 }
 
 /// The records whose rows or rejects do not carry this read's number, although it saw them.
@@ -205,9 +230,19 @@ async fn save_progress(
     merge: &Merge<'_>,
     whole: &MergeOutcome,
 ) -> Result<Option<jobs::Requested>, Error> {
+    if let ReadKind::Children { parents } = &merge.read.kind
+        && !parents.is_empty()
+    {
+        parents::settle(tx, merge.mapping.object(), parents, merge.read.mark.as_of).await?;
+    }
     let Some(job) = merge.job() else { return Ok(None) };
     let tally = Tally::of(whole);
     match &merge.read.kind {
+        ReadKind::Children { .. } => Ok(None),
+        ReadKind::Window { .. } => {
+            let read = i64::try_from(whole.records()).unwrap_or(i64::MAX);
+            jobs::tally(tx, job, read, tally).await.map(Some)
+        }
         ReadKind::Page(progress) => jobs::merged(tx, progress, tally, &whole.seen).await.map(Some),
         ReadKind::Fetch { ids, .. } => {
             stamps::fetched(tx, job, ids).await?;

@@ -5,18 +5,30 @@
 
 use chrono::{DateTime, Utc};
 use shadow::mapping::ColumnKind;
+use shadow::prepare::OwnMark;
 use shadow::value::{Moment, parse_moment};
 use shadow::{PreparedChunk, PreparedRecord, ReadMark};
 
 /// Milliseconds between 1970 and 2000, where PostgreSQL's time begins.
 const EPOCH_2000_MS: i64 = 946_684_800_000;
 
-/// What all rows of a merge have in common.
+/// What all rows of a merge have in common, but for those that events patched.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowMark {
     pub mark: ReadMark,
     pub read_end: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+impl RowMark {
+    /// The mark of one record.
+    pub(crate) fn of(&self, record: &PreparedRecord) -> OwnMark {
+        record.own.unwrap_or(OwnMark {
+            as_of: self.mark.as_of,
+            read_no: self.mark.read_no,
+            read_end: self.read_end.into(),
+        })
+    }
 }
 
 /// Begins a stream of rows.
@@ -53,11 +65,12 @@ pub(crate) fn row(
     // The version of jsonb's format.
     out.push(1);
     out.extend_from_slice(payload);
-    integer(mark.mark.as_of, out);
+    let own = mark.of(record);
+    integer(own.as_of, out);
     timestamp(record.system_modstamp, out);
     timestamp(record.created_date, out);
-    integer(mark.mark.read_no, out);
-    timestamp(Moment::from(mark.read_end), out);
+    integer(own.read_no, out);
+    timestamp(own.read_end, out);
     bytes(&record.hash, out);
 }
 

@@ -68,6 +68,11 @@ impl<'a> TableShape<'a> {
         self.mapping
     }
 
+    /// The table, quoted, in its schema.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// The schema, as it is named.
     pub(crate) fn schema(&self) -> &str {
         &self.schema
@@ -107,6 +112,46 @@ impl<'a> TableShape<'a> {
         ))
     }
 
+    /// The same with read_end and the payload's text, for who lays changes over it. `$1` ids.
+    pub(crate) fn state_and_payload(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end,
+                    raw_payload::text
+               from {table} where {key} = any($1)",
+            key = self.key,
+            unique = self.unique.as_deref().unwrap_or("null::text"),
+            table = self.table,
+        ))
+    }
+
+    /// Those of some records whose stored payload shows another value for one of some fields. `$1` ids, `$2` payloads
+    /// as they will be, `$3` fields.
+    pub(crate) fn showing_other(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select old.{key}
+               from unnest($1::text[], $2::text[]) as new (id, payload) join {table} as old on old.{key} = new.id
+              where exists (select from unnest($3::text[]) as field
+                             where old.raw_payload -> field is distinct from new.payload::jsonb -> field)",
+            table = self.table,
+            key = self.key,
+        ))
+    }
+
+    /// The parents of some records of which another record of the same parent takes a value. `$1` ids, `$2` the field
+    /// that says who does.
+    pub(crate) fn parents_of_followed(&self) -> Option<Statement> {
+        let parent = self.parent.as_deref()?;
+        Some(AssertSqlSafe(format!(
+            "select distinct old.{parent} from {table} as old
+              where old.{key} = any($1)
+                and exists (select from {table} as other
+                             where other.{parent} = old.{parent} and other.{key} <> old.{key}
+                               and other.raw_payload ->> $2 = 'true')",
+            table = self.table,
+            key = self.key,
+        )))
+    }
+
     /// Those of some ids that are stored. `$1` ids.
     pub(crate) fn present(&self) -> Statement {
         AssertSqlSafe(format!(
@@ -131,8 +176,8 @@ impl<'a> TableShape<'a> {
         format!("copy {} ({}) from stdin (format binary)", self.table, self.all_columns())
     }
 
-    /// Overwrites rows. `$1` as_of, `$2` read_no, `$3` read_end, `$4` ids, `$5` payloads, `$6` stamps, `$7` created
-    /// dates, `$8` hashes, then an array of texts per mapped column.
+    /// Overwrites rows. `$1` ids, `$2` payloads, `$3` stamps, `$4` as_of, `$5` read_no, `$6` read_end, `$7` created
+    /// dates, `$8` hashes, then texts per mapped column: arrays, all of them.
     pub(crate) fn update(&self) -> Statement {
         let columns = self.mapped_columns();
         let arrays = joined(0..columns.len(), |place| format!(", ${}::text[]", place + 9));
@@ -143,11 +188,12 @@ impl<'a> TableShape<'a> {
             });
         AssertSqlSafe(format!(
             "update {table} as old
-                set {sets}updated_at = now(), raw_payload = new.raw_payload::jsonb, as_of = $1,
-                    system_modstamp = new.system_modstamp, created_date = new.created_date, read_no = $2,
-                    read_end = $3, row_hash = new.row_hash
-               from unnest($4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::bytea[]{arrays})
-                    as new (id, raw_payload, system_modstamp, created_date, row_hash{names})
+                set {sets}updated_at = now(), raw_payload = new.raw_payload::jsonb, as_of = new.as_of,
+                    system_modstamp = new.system_modstamp, created_date = new.created_date, read_no = new.read_no,
+                    read_end = new.read_end, row_hash = new.row_hash
+               from unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[],
+                           $7::timestamptz[], $8::bytea[]{arrays})
+                    as new (id, raw_payload, system_modstamp, as_of, read_no, read_end, created_date, row_hash{names})
               where old.{key} = new.id",
             table = self.table,
             key = self.key,
@@ -159,9 +205,10 @@ impl<'a> TableShape<'a> {
     pub(crate) fn update_stamps(&self) -> Statement {
         AssertSqlSafe(format!(
             "update {table} as old
-                set raw_payload = new.raw_payload::jsonb, as_of = $1, system_modstamp = new.system_modstamp,
-                    read_no = $2, read_end = $3
-               from unnest($4::text[], $5::text[], $6::timestamptz[]) as new (id, raw_payload, system_modstamp)
+                set raw_payload = new.raw_payload::jsonb, as_of = new.as_of, system_modstamp = new.system_modstamp,
+                    read_no = new.read_no, read_end = new.read_end
+               from unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+                    as new (id, raw_payload, system_modstamp, as_of, read_no, read_end)
               where old.{key} = new.id",
             table = self.table,
             key = self.key,
