@@ -128,18 +128,7 @@ impl Context {
         let environment = engine.environment()?;
         let name = environment.name().to_owned();
         if environment.kind() == EnvironmentKind::Production {
-            if self.args.confirm.as_deref() == Some(name.as_str()) {
-                return Ok(Ok(()));
-            }
-            if !self.can_ask() {
-                self.tell(&format!(
-                    "This would {what} in production. Nothing was done. Add --confirm {name} to go on."
-                ));
-                return Ok(Err(Exit::WrongUsage));
-            }
-            let typed =
-                ask(&format!("This would {what} in production. Type the environment's name to go on: "))?;
-            return Ok(if typed == name { Ok(()) } else { Err(self.given_up()) });
+            return self.confirm_by_name(engine, what);
         }
         if self.args.yes || self.args.confirm.as_deref() == Some(name.as_str()) {
             return Ok(Ok(()));
@@ -150,6 +139,27 @@ impl Context {
         }
         let typed = ask(&format!("This would {what} in {name}. Go on? [y/N] "))?;
         Ok(if matches!(typed.as_str(), "y" | "yes") { Ok(()) } else { Err(self.given_up()) })
+    }
+
+    /// The same for what is of the greatest weight: the name is asked for in every environment.
+    pub fn confirm_by_name(&self, engine: &Engine, what: &str) -> anyhow::Result<Result<(), Exit>> {
+        let environment = engine.environment()?;
+        let name = environment.name();
+        let place = match environment.kind() {
+            EnvironmentKind::Production => "production",
+            EnvironmentKind::Demo | EnvironmentKind::Development | EnvironmentKind::Staging => name,
+        };
+        if self.args.confirm.as_deref() == Some(name) {
+            return Ok(Ok(()));
+        }
+        if !self.can_ask() {
+            self.tell(&format!(
+                "This would {what} in {place}. Nothing was done. Add --confirm {name} to go on."
+            ));
+            return Ok(Err(Exit::WrongUsage));
+        }
+        let typed = ask(&format!("This would {what} in {place}. Type the environment's name to go on: "))?;
+        Ok(if typed == name { Ok(()) } else { Err(self.given_up()) })
     }
 
     /// The same for what is of weight only in production: its name is asked for there, elsewhere nothing.

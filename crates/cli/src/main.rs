@@ -11,6 +11,7 @@ mod jobs;
 mod login;
 mod migrate;
 mod moment;
+mod rebind;
 mod rejects;
 mod status;
 mod verify;
@@ -44,6 +45,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Bring the database's schema up to date
     Migrate(migrate::Args),
+    /// Take over a refreshed sandbox, or change the sync user
+    Rebind(rebind::Args),
     /// Load objects from Salesforce into their shadow tables
     Backfill(backfill::Args),
     /// Read what changed, compare ids, and close the holes that this closes
@@ -76,6 +79,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Logout(args) => login::logout(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Rebind(args) => rebind::run(args, context).await,
         Command::Backfill(args) => backfill::run(args, context).await,
         Command::CatchUp(args) => catch_up::run(args, context).await,
         Command::Verify(args) => verify::run(args, context).await,
