@@ -12,7 +12,7 @@ use crate::error::{Error, corrupt};
 use crate::session::Store;
 
 /// So many waiting events of a channel are looked at one by one; behind them only their number is known.
-const LOOKED_AT: i64 = 50_000;
+const LOOKED_AT: i64 = 20_000;
 
 /// What an object's freshness is judged by. Times are Salesforce's, unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]
