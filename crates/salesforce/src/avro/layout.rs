@@ -97,14 +97,12 @@ impl Found {
             Value::Object(object) => {
                 let logical = object.get("logicalType").and_then(Value::as_str).unwrap_or_default();
                 self.micros |= logical.ends_with("-micros");
-                match object.get("type") {
-                    Some(inner @ (Value::Object(_) | Value::Array(_))) => self.look(inner, declared),
-                    Some(_) => {
-                        self.plain = true;
-                        Ok(())
-                    }
-                    None => Err("a type has no name"),
+                // What a list holds is no value of ours, but may be declared there.
+                if let Some(elements) = object.get("items").or_else(|| object.get("values")) {
+                    Found::default().look(elements, declared)?;
                 }
+                // The type of an object may be a type once more: an object, a union, or the name of a record.
+                self.look(object.get("type").ok_or("a type has no name")?, declared)
             }
             _ => Err("a type is neither a name, a union nor an object"),
         }
@@ -151,4 +149,62 @@ fn name_and_type(field: &Value) -> Result<(&str, &Value), &'static str> {
 /// A name without its namespace.
 fn short(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, short)| short)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn layout(types: &[Value]) -> Result<Layout, &'static str> {
+        let fields: Vec<_> = types
+            .iter()
+            .enumerate()
+            .map(|(number, field_type)| json!({ "name": format!("F{number}"), "type": field_type }))
+            .collect();
+        Layout::read(
+            &json!({ "type": "record", "name": "X", "namespace": "com.sforce.eventbus", "fields": fields }),
+        )
+    }
+
+    fn parts(field: &Field) -> Vec<&str> {
+        field.parts.iter().flat_map(|parts| parts.iter().map(|part| part.name.as_str())).collect()
+    }
+
+    #[test]
+    fn a_record_is_declared_once_and_meant_by_either_name() {
+        let city = json!({ "name": "City", "type": ["null", "string"] });
+        let address = json!({ "type": "record", "name": "Address", "fields": [city] });
+        let layout = layout(&[
+            json!(["null", address]),
+            json!(["null", "Address"]),
+            json!("com.sforce.eventbus.Address"),
+            json!({ "type": ["null", { "type": "Address" }] }),
+            json!(["null", { "type": "string" }]),
+        ])
+        .unwrap();
+        for field in &layout.fields[..4] {
+            assert_eq!((parts(field), field.plain), (vec!["City"], false), "{}", field.name);
+        }
+        assert_eq!((parts(&layout.fields[4]), layout.fields[4].plain), (Vec::new(), true));
+        assert_eq!(layout.header, None);
+    }
+
+    #[test]
+    fn a_record_within_a_record_is_declared_too() {
+        let inner = json!({ "type": "record", "name": "Inner", "fields": [{ "name": "A", "type": "int" }] });
+        let outer = json!({ "type": "record", "name": "Outer", "fields": [{ "name": "In", "type": inner }] });
+        let layout = layout(&[outer, json!(["string", "Inner"])]).unwrap();
+        assert_eq!(parts(&layout.fields[0]), ["In"]);
+        assert_eq!((parts(&layout.fields[1]), layout.fields[1].plain), (vec!["A"], true));
+    }
+
+    #[test]
+    fn what_is_no_schema_is_said_so() {
+        for wrong in [json!(7), json!({}), json!({ "type": "record", "name": "R" })] {
+            assert!(layout(std::slice::from_ref(&wrong)).is_err(), "{wrong}");
+        }
+        assert!(Layout::read(&json!({ "type": "enum", "name": "E" })).is_err());
+    }
 }

@@ -287,12 +287,14 @@ impl Subscription {
         let error = refusal::read(Asked { operation: OPERATION, position_at_stake }, status);
         if error.ends_session() && self.renewals < MAX_RENEWALS {
             self.renewals += 1;
+            tracing::info!(channel = %self.channel, "the event stream's session has expired and is renewed");
             self.stage = Stage::Renewing { stale: link.token };
             return Ok(());
         }
         if matches!(error, Error::StreamLost { .. }) {
             self.pubsub.abandon(&link.connection).await;
             if !is_open && !link.connection.is_new {
+                tracing::debug!(channel = %self.channel, %error, "the connection was dead, another one is made");
                 self.stage = Stage::Reconnecting { token: link.token };
                 return Ok(());
             }

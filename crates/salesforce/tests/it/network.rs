@@ -10,14 +10,14 @@ use salesforce::{
     AccessToken, Disposition, Error, InstanceOrigin, TokenSource,
     pubsub::{Proxy, PubSub, PubSubOptions, Start},
 };
-use simulator::{Fault, Options};
+use simulator::{Disturbance, Fault, Options};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
 };
 use url::Url;
 
-use crate::world::{Handed, Tokens, World, all, login_host_of, next, policy};
+use crate::world::{Handed, Tokens, World, all, channel, end, login_host_of, next, policy};
 
 /// An org with TLS on all its ports, and the root that its certificate comes from.
 async fn encrypted() -> (World, Vec<u8>) {
@@ -136,6 +136,37 @@ async fn a_proxy_is_asked_for_a_tunnel_with_its_password() {
     assert!(asked.starts_with(&format!("CONNECT {target} ")), "{asked}");
     assert!(asked.to_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz"), "{asked}");
     assert!(!asked.contains("accesstoken"), "{asked}");
+}
+
+#[tokio::test]
+async fn one_connection_carries_everything_until_it_is_of_no_use() {
+    let (world, root) = encrypted().await;
+    let target = format!("localhost:{}", grpc_address(&world).port());
+    let (proxy, asked) = proxy(&target, grpc_address(&world)).await;
+    let options = PubSubOptions {
+        extra_roots: vec![root.clone()],
+        proxy: Proxy::Through(proxy),
+        silence: Duration::from_millis(500),
+        ..world.pubsub_options()
+    };
+    let pubsub = pubsub(&world, &root, options);
+    let connections = || asked.lock().expect("no panic").len();
+    let mut subscriptions = Vec::new();
+    for channel in [all(), channel("/data/Product2ChangeEvent"), channel("/data/ShadowSync__chn")] {
+        pubsub.topic(&channel).await.expect("a topic");
+        let mut subscription = pubsub.subscribe(&channel, Start::Latest).await.expect("a subscription");
+        next(&mut subscription).await;
+        subscriptions.push(subscription);
+    }
+    assert_eq!(connections(), 1);
+
+    world.simulator.org().disturb(&Disturbance::Silence { on: true }).expect("a disturbance");
+    for subscription in &mut subscriptions {
+        let error = end(subscription).await.expect_err("silent");
+        assert!(matches!(error, Error::StreamSilent { .. }), "{error:?}");
+    }
+    pubsub.topic(&all()).await.expect("a topic");
+    assert_eq!(connections(), 2, "a silent connection may be dead without anybody knowing");
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 use salesforce::Purpose;
 use serde_json::json;
-use shadow::{ObjectName, RecordId, event::ChannelName};
+use shadow::{ObjectName, RecordId};
 
-use crate::world::{World, all};
+use crate::world::{World, all, channel};
 
 #[tokio::test]
 async fn changed_and_deleted_records_are_named_up_to_a_time() {
@@ -57,8 +57,7 @@ async fn a_span_too_far_back_is_refused() {
 async fn who_sends_events_is_read_from_the_setup() {
     let world = World::start().await;
     let members = world.client.channel_members().await.expect("members");
-    let custom = ChannelName::parse("/data/ShadowSync__chn").expect("a channel");
-    for channel in [all(), custom] {
+    for channel in [all(), channel("/data/ShadowSync__chn")] {
         assert!(members.iter().any(|member| member.is_of(&channel, &ObjectName::account())), "{members:?}");
     }
     world.simulator.org().set_selected("Account", false).expect("a selection");

@@ -7,10 +7,10 @@ use salesforce::{
     pubsub::{Message, PubSubOptions, Start, StreamRefusal, Subscription},
 };
 use serde_json::json;
-use shadow::event::{ChannelName, ReplayId};
+use shadow::event::ReplayId;
 use simulator::{Disturbance, Fault, Options};
 
-use crate::world::{World, all, end, next};
+use crate::world::{World, all, channel, end, next};
 
 const SUBSCRIBE: &str = "POST /eventbus.v1.PubSub/Subscribe";
 
@@ -62,7 +62,6 @@ fn refusal(error: &Error) -> StreamRefusal {
 async fn a_topic_tells_what_may_be_done_with_it() {
     let world = World::streaming().await;
     let pubsub = world.pubsub();
-    let channel = |name: &str| ChannelName::parse(name).expect("a channel");
     let topic = pubsub.topic(&all()).await.expect("a topic");
     assert!(topic.can_subscribe && topic.schema_id.is_none());
     let product = channel("/data/Product2ChangeEvent");

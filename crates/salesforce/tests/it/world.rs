@@ -83,7 +83,11 @@ impl World {
 
 /// The channel of every selected object.
 pub fn all() -> ChannelName {
-    ChannelName::parse(ChannelName::ALL_CHANGES).expect("a channel")
+    channel(ChannelName::ALL_CHANGES)
+}
+
+pub fn channel(name: &str) -> ChannelName {
+    ChannelName::parse(name).expect("a channel")
 }
 
 /// The next message of a stream that goes on.
