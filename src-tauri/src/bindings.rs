@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::Context;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
-use crate::commands::{audit, backfills, counts, environments, preflight, rejects, sign_in, status};
+use crate::commands::{
+    audit, backfills, catch_up, counts, environments, objects, preflight, rejects, sign_in, status,
+};
 use crate::notices::Stale;
 
 /// Everything that the window may call or hear.
@@ -31,6 +33,10 @@ pub fn builder() -> Builder<tauri::Wry> {
             backfills::resume_job,
             backfills::cancel_job,
             backfills::consent_removals,
+            catch_up::start_catch_up,
+            catch_up::refresh_formulas,
+            objects::pause_objects,
+            objects::resume_objects,
             counts::last_counts,
             counts::count_now,
             rejects::list_rejects,

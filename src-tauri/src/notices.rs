@@ -15,8 +15,23 @@ pub struct Stale {
 }
 
 /// Everything, for a window that missed notices.
-const ALL: [View; 7] =
-    [View::Status, View::Environments, View::SignIn, View::Jobs, View::Counts, View::Rejects, View::Audit];
+const ALL: [View; 15] = [
+    View::Status,
+    View::Environments,
+    View::SignIn,
+    View::Jobs,
+    View::Counts,
+    View::Rejects,
+    View::Audit,
+    View::Stream,
+    View::Events,
+    View::DeadLetters,
+    View::Lag,
+    View::Holes,
+    View::Schedules,
+    View::Flags,
+    View::Quota,
+];
 
 /// Forwards notices until the engine is gone.
 pub fn forward(app: &AppHandle) {

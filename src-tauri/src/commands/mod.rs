@@ -2,8 +2,10 @@
 
 pub mod audit;
 pub mod backfills;
+pub mod catch_up;
 pub mod counts;
 pub mod environments;
+pub mod objects;
 pub mod preflight;
 pub mod rejects;
 pub mod sign_in;

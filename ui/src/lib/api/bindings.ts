@@ -43,6 +43,14 @@ export const commands = {
 	cancelJob: (id: string) => __TAURI_INVOKE<null>("cancel_job", { id }),
 	/**  Consents to removals that wait because there are more than the guard allows. */
 	consentRemovals: (id: string) => __TAURI_INVOKE<null>("consent_removals", { id }),
+	/**  Starts catch-ups with their id comparison and returns the ids of their jobs; all objects where none is named. */
+	startCatchUp: (objects: string[]) => __TAURI_INVOKE<string[]>("start_catch_up", { objects }),
+	/**  Starts to refresh formula columns and returns the ids of the jobs; all objects where none is named. */
+	refreshFormulas: (objects: string[]) => __TAURI_INVOKE<string[]>("refresh_formulas", { objects }),
+	/**  Pauses the work on these objects and returns their names; all of them, and the stream, where none is named. */
+	pauseObjects: (objects: string[]) => __TAURI_INVOKE<string[]>("pause_objects", { objects }),
+	/**  Lets the work on these objects go on; on all of them where none is named. */
+	resumeObjects: (objects: string[]) => __TAURI_INVOKE<string[]>("resume_objects", { objects }),
 	/**  The last counts; asks nobody. */
 	lastCounts: () => __TAURI_INVOKE<CountsView_Serialize>("last_counts"),
 	/**  Counts both sides now; all objects where none is named. */
@@ -381,6 +389,15 @@ export type EnvironmentView_Serialize = {
 	isSimulated: boolean,
 };
 
+/**  What a job does. */
+export type JobKind = 
+/**  Loads records by the Bulk API. */
+"backfill" | 
+/**  Finds what changed since a time. */
+"catchUp" | 
+/**  Reads the columns that no event carries. */
+"formulas";
+
 /**  What a running job does. */
 export type JobStage = 
 /**  Reads the object's fields. */
@@ -391,6 +408,8 @@ export type JobStage =
 "comparingStamps" | 
 /**  Downloads and merges pages. */
 "loading" | 
+/**  Reads and merges what changed since a time. */
+"readingWindow" | 
 /**  Fetches records that claim one code, or that raced. */
 "fetching" | 
 /**  Looks for rows that Salesforce no longer has. */
@@ -430,6 +449,8 @@ export type JobView_Deserialize = {
 	id: string,
 	/**  The object. */
 	object: string,
+	/**  What it does. */
+	kind: JobKind,
 	/**  Where it stands. */
 	state: JobState,
 	/**  What it does. */
@@ -476,6 +497,8 @@ export type JobView_Serialize = {
 	id: string,
 	/**  The object. */
 	object: string,
+	/**  What it does. */
+	kind: JobKind,
 	/**  Where it stands. */
 	state: JobState,
 	/**  What it does. */
@@ -1104,7 +1127,23 @@ export type View =
 /**  Rejected records. */
 "rejects" | 
 /**  The audit log. */
-"audit";
+"audit" | 
+/**  Where the stream stands, and which processes there are. */
+"stream" | 
+/**  Change events and what was done with them. */
+"events" | 
+/**  Events that could not be processed. */
+"deadLetters" | 
+/**  Lag over time. */
+"lag" | 
+/**  Spans in which events may be missing. */
+"holes" | 
+/**  What runs by the clock. */
+"schedules" | 
+/**  Roll-out flags. */
+"flags" | 
+/**  The org's API quota. */
+"quota";
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;

@@ -89,6 +89,8 @@ export interface Api {
   holes(): Promise<HoleView[]>;
   /** Starts a catch-up with its id comparison; of all objects where none is named. */
   startCatchUp(objects: string[]): Promise<void>;
+  /** Starts to refresh formula columns; of all objects where none is named. */
+  refreshFormulas(objects: string[]): Promise<void>;
   flags(): Promise<FlagView[]>;
   setFlag(name: FlagName, isOn: boolean): Promise<void>;
   /** Pauses all work on the environment, receiving too, or lets it go on. */

@@ -231,6 +231,11 @@ export class FakeApi implements Api {
     this.#heard(['jobs', 'holes', 'status']);
   }
 
+  async refreshFormulas(): Promise<void> {
+    await pause(400);
+    this.#heard(['jobs', 'status']);
+  }
+
   async flags(): Promise<FlagView[]> {
     return live.flags(this.#scene);
   }

@@ -14,6 +14,7 @@ export type {
   DatabaseState_Serialize as DatabaseState,
   EnvironmentKind,
   EnvironmentView_Serialize as EnvironmentView,
+  JobKind,
   JobStage,
   JobState,
   JobView_Serialize as JobView,
@@ -32,13 +33,12 @@ export type {
   RowsView,
   SignInFlow,
   SignInState_Serialize as SignInState,
+  View,
 } from './bindings';
 
-import type { ObjectStatus_Serialize, StatusView_Serialize, View as EngineView } from './bindings';
+import type { ObjectStatus_Serialize, StatusView_Serialize } from './bindings';
 import type { LiveObject, LiveStatus } from './live_shapes';
 
 export type * from './live_shapes';
 export type ObjectStatus = ObjectStatus_Serialize & LiveObject;
 export type StatusView = Omit<StatusView_Serialize, 'objects'> & LiveStatus & { objects: ObjectStatus[] };
-export type View =
-  EngineView | 'stream' | 'events' | 'deadLetters' | 'lag' | 'holes' | 'schedules' | 'flags' | 'quota';

@@ -70,9 +70,10 @@ export class TauriApi implements Api {
   replay = later;
   lag = later;
   holes = async () => [];
-  startCatchUp = later;
+  startCatchUp = (objects: string[]) => nothing(commands.startCatchUp(objects));
+  refreshFormulas = (objects: string[]) => nothing(commands.refreshFormulas(objects));
   flags = async () => [];
   setFlag = later;
-  pauseSync = later;
-  resumeSync = later;
+  pauseSync = () => nothing(commands.pauseObjects([]));
+  resumeSync = () => nothing(commands.resumeObjects([]));
 }

@@ -19,6 +19,7 @@ export class Acts {
   planning = $state.raw<string[]>();
   #counting = $state(false);
   #catchingUp = $state(false);
+  #refreshing = $state(false);
   #pausing = $state(false);
 
   constructor(private readonly app: Console) {}
@@ -36,11 +37,25 @@ export class Acts {
   };
 
   readonly catchUp: Act = {
-    run: () => void this.#catchUp(),
-    hindered: () =>
-      this.#hindered() ||
-      (this.app.status.data?.objects.every((object) => !object.loadedAt) ? 'Nothing is loaded yet' : false),
+    run: () =>
+      void this.#start(
+        'Catch up',
+        (is) => (this.#catchingUp = is),
+        () => this.app.api.startCatchUp([]),
+      ),
+    hindered: () => this.#hindered() || this.#notLoaded(),
     isBusy: () => this.#catchingUp,
+  };
+
+  readonly refreshFormulas: Act = {
+    run: () =>
+      void this.#start(
+        'Refresh formulas',
+        (is) => (this.#refreshing = is),
+        () => this.app.api.refreshFormulas([]),
+      ),
+    hindered: () => this.#hindered() || this.#notLoaded(),
+    isBusy: () => this.#refreshing,
   };
 
   /** Pauses all work on the environment, or lets it go on. */
@@ -80,6 +95,11 @@ export class Acts {
     return false;
   }
 
+  #notLoaded(): string | false {
+    const isLoaded = this.app.status.data?.objects.some((object) => object.loadedAt);
+    return isLoaded ? false : 'Nothing is loaded yet';
+  }
+
   async #count(): Promise<void> {
     if (this.#counting) return;
     this.#counting = true;
@@ -96,14 +116,13 @@ export class Acts {
     this.#counting = false;
   }
 
-  async #catchUp(): Promise<void> {
-    if (this.#catchingUp) return;
-    this.#catchingUp = true;
-    await this.app.act('Catch up', async () => {
-      await this.app.api.startCatchUp([]);
-      this.app.toasts.show('Catch-up started', { text: 'Show', run: () => this.app.router.go('backfill') });
+  async #start(words: string, isBusy: (is: boolean) => void, begin: () => Promise<void>): Promise<void> {
+    isBusy(true);
+    await this.app.act(words, async () => {
+      await begin();
+      this.app.toasts.show(`${words}: started`, { text: 'Show', run: () => this.app.router.go('backfill') });
     });
-    this.#catchingUp = false;
+    isBusy(false);
   }
 
   async #pauseOrResume(): Promise<void> {

@@ -9,6 +9,7 @@ function job(object: string, change: Partial<JobView>): JobView {
   return {
     id: `job-${object}-${change.startedAt ?? 'now'}`,
     object,
+    kind: 'backfill',
     state: 'done',
     stage: 'ended',
     bulkJobId: '7507Y00000QkB2cQAF',

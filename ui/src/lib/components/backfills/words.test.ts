@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JobView, PageView } from '$lib/api/shapes';
-import { cellsOf, headline, pageCounts, resultOf, timeLeft } from './words';
+import { cellsOf, headline, pageCounts, resultOf, runningWords, theJob, timeLeft, worksOn } from './words';
 
 const page = (number: number, state: PageView['state'], merged = 0): PageView => ({
   number,
@@ -13,6 +13,7 @@ function job(change: Partial<JobView>): JobView {
   return {
     id: '1',
     object: 'PricebookEntry',
+    kind: 'backfill',
     state: 'running',
     stage: 'loading',
     bulkJobId: null,
@@ -40,6 +41,15 @@ describe('a job in words', () => {
   it('says done of total', () => {
     expect(headline(job({}))).toBe('PricebookEntry, 742,880 of 1,204,118 records');
     expect(headline(job({ total: null, done: 0 }))).toBe('PricebookEntry');
+  });
+
+  it('is called by what it does', () => {
+    const catchUp = job({ kind: 'catchUp', object: 'Account', done: 12 });
+    expect(headline(catchUp)).toBe('Account, catch-up: 12 records read');
+    expect(theJob(catchUp)).toBe('the catch-up of Account');
+    expect(runningWords([catchUp])).toBe('Catch-up runs');
+    expect(runningWords([catchUp, job({})])).toBe('2 jobs run');
+    expect(worksOn([job({}), catchUp])).toBe('loads PricebookEntry, catches up Account');
   });
 
   it('says time left, and estimates while there is no rate', () => {

@@ -1,7 +1,33 @@
-import type { JobStage, JobView, PageState, RowsView } from '$lib/api/shapes';
+import type { JobKind, JobStage, JobView, PageState, RowsView } from '$lib/api/shapes';
 import type { Cell } from '$lib/components/ui/PageCells.svelte';
 import { counted, formatCount, formatShare, share } from '$lib/format/count';
 import { formatDuration } from '$lib/format/duration';
+
+/** What a job is called, and with its object: `Catch-up of Account`. */
+export const jobKinds: Record<JobKind, string> = {
+  backfill: 'backfill',
+  catchUp: 'catch-up',
+  formulas: 'formula refresh',
+};
+
+/** A job in a sentence: `the catch-up of Account`. */
+export function theJob(job: JobView): string {
+  return `the ${jobKinds[job.kind]} of ${job.object}`;
+}
+
+/** What running jobs do, for the status bar: `Backfill runs`, `3 jobs run`. */
+export function runningWords(jobs: JobView[]): string {
+  const [first] = jobs;
+  if (jobs.length !== 1 || !first) return `${jobs.length} jobs run`;
+  const name = jobKinds[first.kind];
+  return `${name.charAt(0).toUpperCase()}${name.slice(1)} runs`;
+}
+
+/** What running jobs do to their objects, for who works: `loads Product2, catches up Account`. */
+export function worksOn(jobs: JobView[]): string {
+  const verbs: Record<JobKind, string> = { backfill: 'loads', catchUp: 'catches up', formulas: 'refreshes' };
+  return jobs.map((job) => `${verbs[job.kind]} ${job.object}`).join(', ');
+}
 
 /** What a running job does, for the line under its numbers. */
 export const stages: Record<JobStage, string> = {
@@ -9,6 +35,7 @@ export const stages: Record<JobStage, string> = {
   preparing: 'Salesforce prepares the results',
   comparingStamps: 'reading ids and stamps, to fetch only what differs',
   loading: 'pages are being merged',
+  readingWindow: 'reading what changed since the last time',
   fetching: 'fetching records that claim one code',
   comparingIds: 'looking for rows that Salesforce no longer has',
   counting: 'counting both sides',
@@ -89,6 +116,7 @@ function stageTitle(stage: JobStage): string {
     describing: 'reading fields',
     preparing: 'Salesforce prepares',
     comparingStamps: 'comparing stamps',
+    readingWindow: 'reading changes',
     fetching: 'fetching',
     comparingIds: 'comparing ids',
     counting: 'counting',
@@ -111,6 +139,10 @@ export function pageCounts(job: JobView): [PageState, number][] {
 
 /** The statement of a job: `PricebookEntry, 742,880 of 1,204,118 records`. */
 export function headline(job: JobView): string {
+  if (job.kind !== 'backfill') {
+    const name = `${job.object}, ${jobKinds[job.kind]}`;
+    return job.done > 0 ? `${name}: ${counted(job.done, 'record')} read` : name;
+  }
   if (!job.total) return job.done > 0 ? `${job.object}, ${counted(job.done, 'record')}` : job.object;
   return `${job.object}, ${formatCount(job.done)} of ${counted(job.total, 'record')}`;
 }
