@@ -487,5 +487,8 @@ pub async fn finish_with(
     }
     failpoint::reach("job.finishing");
     tx.commit().await?;
+    if closing.is_some() {
+        failpoint::reach("hole.closed");
+    }
     Ok(closed)
 }

@@ -112,7 +112,7 @@ pub async fn acquire_for(
             tokio::pin!(taking);
             loop {
                 tokio::select! {
-                    taken = &mut taking => break taken?,
+                    won = &mut taking => break won?,
                     () = tokio::time::sleep(PATIENCE) => end_writers(store, name, me).await,
                 }
             }
@@ -187,7 +187,7 @@ async fn end_writers(store: &Store, name: &str, waiting: i32) {
             );
         }
         Err(error) => {
-            tracing::info!(lease.name = name, %error, "sessions of the holder before cannot be ended")
+            tracing::info!(lease.name = name, %error, "sessions of the holder before cannot be ended");
         }
     }
 }

@@ -119,7 +119,7 @@ fn worker(host_kind: HostKind) -> Worker {
 #[sqlx::test(migrator = "store::MIGRATOR")]
 async fn workers_are_known_by_their_heartbeats(pool: PgPool) {
     let store = Store::on_pool(pool.clone()).await.unwrap();
-    let (short, long) = (Duration::from_secs(30), Duration::from_secs(300));
+    let (short, long) = (Duration::from_secs(30), Duration::from_mins(5));
     assert!(!workers::daemon_seen_within(&store, short).await.unwrap());
     workers::beat(&store, &worker(HostKind::Console)).await.unwrap();
     assert!(!workers::daemon_seen_within(&store, short).await.unwrap());
