@@ -226,6 +226,12 @@ impl PubSub {
         Subscription::open(self.clone(), channel.clone(), from).await
     }
 
+    /// Makes the next call open a connection of its own: after the machine slept, the old one is dead without anybody
+    /// knowing. Streams that still run on it are left alone.
+    pub async fn forget_connection(&self) {
+        *self.shared.connection.lock().await = None;
+    }
+
     fn schemas(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Schema>>> {
         self.shared.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }

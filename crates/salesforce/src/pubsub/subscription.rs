@@ -145,7 +145,7 @@ impl Subscription {
     /// The next message. Cancelling it loses nothing.
     ///
     /// - **Shape:** `None` when Salesforce ended the stream in good order, as it does when it is updated: open another
-    ///   one after the last stored message.
+    ///   one after the last stored message. One that ends before its first message is an error.
     /// - **Errors:** [`Error::StreamSilent`] after [`super::PubSubOptions::silence`] without a message,
     ///   [`Error::StreamRefused`], [`Error::StreamLost`]; the stream has ended then.
     pub async fn next(&mut self) -> Result<Option<Message>, Error> {
@@ -160,7 +160,7 @@ impl Subscription {
             let Stage::Open { responses, .. } = &mut self.stage else { continue };
             match tokio::time::timeout_at(wake_at, responses.next()).await {
                 Ok(Some(Ok(response))) => return self.take(response).map(Some),
-                Ok(None) => self.stage = Stage::Closed,
+                Ok(None) => return self.ended(),
                 Ok(Some(Err(status))) => self.failed(&status).await?,
                 Err(_) if Instant::now() >= silent_at => return Err(self.silent().await),
                 Err(_) => {}
@@ -271,6 +271,18 @@ impl Subscription {
             self.position = Start::After(behind);
         }
         Ok(Message { events, latest_replay_id, pending: response.pending_num_requested })
+    }
+
+    /// The server ended the stream in good order. One that ends before it said anything would be opened again without a
+    /// pause, over and over.
+    fn ended(&mut self) -> Result<Option<Message>, Error> {
+        match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Open { answered: false, .. } => Err(Error::StreamLost {
+                operation: OPERATION,
+                reason: "the stream ended before its first message".to_owned(),
+            }),
+            _ => Ok(None),
+        }
     }
 
     /// Reads why the stream ended. A session that has expired is no error: the next round renews it and goes on behind

@@ -167,6 +167,9 @@ async fn one_connection_carries_everything_until_it_is_of_no_use() {
     }
     pubsub.topic(&all()).await.expect("a topic");
     assert_eq!(connections(), 2, "a silent connection may be dead without anybody knowing");
+    pubsub.forget_connection().await;
+    pubsub.topic(&all()).await.expect("a topic");
+    assert_eq!(connections(), 3);
 }
 
 #[tokio::test]

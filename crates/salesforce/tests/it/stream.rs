@@ -175,6 +175,20 @@ async fn a_stream_that_ended_in_good_order_is_no_error() {
 }
 
 #[tokio::test]
+async fn a_stream_that_ends_before_it_said_anything_is_an_error() {
+    let world = World::start().await;
+    let pubsub = world.pubsub();
+    let mut subscription = pubsub.subscribe(&all(), Start::Latest).await.expect("a subscription");
+    while world.simulator.org().subscribers().is_empty() {
+        subscription.opened().await.expect("it is accepted");
+        tokio::task::yield_now().await;
+    }
+    disturb(&world, &Disturbance::EndStreams);
+    let error = end(&mut subscription).await.expect_err("else it would be opened over and over");
+    assert_eq!(error.disposition(), Disposition::Retry);
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_is_opened_again_by_whoever_stores() {
     let world = World::streaming().await;
     let pubsub = world.pubsub();
