@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use crate::describe::FieldType;
 use crate::event::EventValue;
-use crate::value::{Moment, write_moment};
+use crate::value::{Moment, write_decimal, write_moment};
 
 /// A whole number below this is a count of days, not of milliseconds: it would be the year 29,000, while as
 /// milliseconds it lies within three hours of 1970, which no day but the first does.
@@ -27,10 +27,11 @@ const DAY_MS: i64 = 86_400_000;
 pub fn event_text(field_type: FieldType, scale: u32, value: &EventValue) -> Option<Cow<'_, str>> {
     match value {
         EventValue::Null => None,
-        EventValue::Text(text) => Some(Cow::Borrowed(text)),
+        // Empty is null, as in every read.
+        EventValue::Text(text) => (!text.is_empty()).then_some(Cow::Borrowed(text)),
         EventValue::Boolean(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
         EventValue::Double(number) => Some(Cow::Owned(match field_type {
-            FieldType::Decimal => round_half_up(&number.to_string(), scale),
+            FieldType::Decimal => at_scale(round_half_up(&number.to_string(), scale), scale),
             FieldType::Integer => round_half_up(&number.to_string(), 0),
             _ => number.to_string(),
         })),
@@ -43,9 +44,19 @@ pub fn event_text(field_type: FieldType, scale: u32, value: &EventValue) -> Opti
                 text
             }
             // A time of day is the end of its moment's text.
+            FieldType::Decimal => at_scale(number.to_string(), scale),
             FieldType::Time if (0..DAY_MS).contains(number) => moment_text(*number).split_off(11),
             _ => number.to_string(),
         })),
+    }
+}
+
+/// A decimal with as many digits behind the point as a stored one has, so that the two can be compared as texts.
+fn at_scale(number: String, scale: u32) -> String {
+    let mut text = Vec::with_capacity(number.len() + 3);
+    match write_decimal(&number, scale, &mut text) {
+        Ok(()) => String::from_utf8(text).unwrap_or_default(),
+        Err(_) => number,
     }
 }
 
@@ -104,11 +115,11 @@ mod tests {
             (-1.005, 2, "-1.01"),
             (9.995, 2, "10.00"),
             (99.99, 2, "99.99"),
-            (1e15, 2, "1000000000000000"),
+            (1e15, 2, "1000000000000000.00"),
             (123_456_789_012.345_67, 2, "123456789012.35"),
             (2.5, 0, "3"),
-            (-0.001, 2, "-0.00"),
-            (25_000.0, 2, "25000"),
+            (-0.001, 2, "0.00"),
+            (25_000.0, 2, "25000.00"),
         ] {
             assert_eq!(text(FieldType::Decimal, scale, &EventValue::Double(number)), expected, "{number}");
         }
@@ -124,7 +135,7 @@ mod tests {
         assert_eq!(text(FieldType::Date, 0, &EventValue::Text("2026-05-04".to_owned())), "2026-05-04");
         assert_eq!(text(FieldType::Time, 0, &whole(36_900_000)), "10:15:00.000Z");
         assert_eq!(text(FieldType::Integer, 0, &whole(12)), "12");
-        assert_eq!(text(FieldType::Decimal, 2, &whole(12)), "12");
+        assert_eq!(text(FieldType::Decimal, 2, &whole(12)), "12.00");
     }
 
     #[test]

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod applying;
 mod change_log;
+mod children;
 mod control;
 mod custom_mapping;
 mod events;
 mod holes;
 mod keeping;
+mod live;
 mod merging;
 mod rebinding;
 mod removing;
