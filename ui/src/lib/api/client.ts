@@ -76,9 +76,10 @@ export interface Api {
   events(filter: EventFilter): Promise<EventsView>;
   event(position: number): Promise<EventDetail>;
   deadLetters(): Promise<DeadLettersView>;
-  /** Fetches the records of dead letters; answers how many letters were mended. */
+  /** Closes dead letters and has their records fetched; answers how many records that are. */
   retryDeadLetters(ids: string[]): Promise<number>;
-  discardDeadLetters(ids: string[]): Promise<void>;
+  /** Gives dead letters up; what they were about is fetched all the same. */
+  discardDeadLetters(ids: string[]): Promise<number>;
   /** What a replay would look at and fetch; changes nothing. */
   planReplay(request: ReplayRequest): Promise<ReplayView>;
   replay(request: ReplayRequest): Promise<ReplayView>;

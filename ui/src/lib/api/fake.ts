@@ -202,9 +202,10 @@ export class FakeApi implements Api {
     return ids.length;
   }
 
-  async discardDeadLetters(ids: string[]): Promise<void> {
+  async discardDeadLetters(ids: string[]): Promise<number> {
     await pause(200);
     this.#remove(ids);
+    return ids.length;
   }
 
   async planReplay(request: ReplayRequest): Promise<ReplayView> {

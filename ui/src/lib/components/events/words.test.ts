@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { DeadLetterGroup, EventRow } from '$lib/api/shapes';
-import { outcomeWords, recordsWords, retryPlan, toneOf } from './words';
+import type { DeadLetterView, EventRow } from '$lib/api/shapes';
+import { closingPlan, outcomeWords, recordsWords, toneOf } from './words';
 
 const row = (change: Partial<EventRow>) =>
   ({ outcome: 'applied', why: null, records: 1, recordId: '01t', ...change }) as EventRow;
@@ -27,12 +27,18 @@ describe('a row of the change log', () => {
   });
 });
 
-describe('the plan of a retry', () => {
-  const letter = (recordId: string | null) => ({ object: 'Product2', recordId });
-  const group = (letters: unknown[], total = letters.length) => ({ letters, total }) as DeadLetterGroup;
+describe('what closing dead letters comes to', () => {
+  const letter = (object: string | null, recordId: string | null) => ({ object, recordId }) as DeadLetterView;
 
-  it('fetches each record once, 2,000 a call', () => {
-    expect(retryPlan(group([letter('a'), letter('b'), letter('a')]))).toEqual({ records: 2, apiCalls: 1 });
-    expect(retryPlan(group([letter('a')], 4_100))).toEqual({ records: 4_100, apiCalls: 3 });
+  it('is each record once, 2,000 of an object a call', () => {
+    const two = [letter('Product2', 'a'), letter('Product2', 'b'), letter('Product2', 'a')];
+    expect(closingPlan(two)).toEqual({ records: 2, apiCalls: 1 });
+    expect(closingPlan([...two, letter('Account', 'a')])).toEqual({ records: 3, apiCalls: 2 });
+    const many = Array.from({ length: 2_001 }, (_, n) => letter('Product2', String(n)));
+    expect(closingPlan(many)).toEqual({ records: 2_001, apiCalls: 2 });
+  });
+
+  it('is nothing to fetch where a letter names no record', () => {
+    expect(closingPlan([letter(null, null)])).toEqual({ records: 0, apiCalls: 0 });
   });
 });

@@ -1,4 +1,4 @@
-import type { ChangeKind, DeadLetterGroup, EventDetail, EventOutcome, EventRow } from '$lib/api/shapes';
+import type { ChangeKind, DeadLetterView, EventDetail, EventOutcome, EventRow } from '$lib/api/shapes';
 import { reasonWords } from '$lib/components/objects/reasons';
 import { counted } from '$lib/format/count';
 import { toCsv } from '$lib/format/csv';
@@ -99,13 +99,18 @@ export function eventAsText(event: EventDetail): string {
   ].join('\n');
 }
 
-/** What retrying a group comes to, before anybody retries: a fetch of 2,000 records is one call. */
-export function retryPlan(group: DeadLetterGroup): { records: number; apiCalls: number } {
-  const named = new Set(group.letters.flatMap((letter) => letter.recordId ?? []));
-  // More letters than are listed: at most one record each.
-  const records = group.letters.length === group.total ? named.size : group.total;
-  const objects = new Set(group.letters.map((letter) => letter.object)).size;
-  return { records, apiCalls: Math.max(objects, Math.ceil(records / 2_000)) };
+/** What closing dead letters comes to, before anybody does it: a fetch of 2,000 records of an object is one call. */
+export function closingPlan(letters: DeadLetterView[]): { records: number; apiCalls: number } {
+  const records = new Map<string, Set<string>>();
+  for (const { object, recordId } of letters) {
+    if (!object || !recordId) continue;
+    records.set(object, (records.get(object) ?? new Set()).add(recordId));
+  }
+  const sizes = [...records.values()].map((ids) => ids.size);
+  return {
+    records: sizes.reduce((sum, size) => sum + size, 0),
+    apiCalls: sizes.reduce((sum, size) => sum + Math.ceil(size / 2_000), 0),
+  };
 }
 
 /** `2 dead letters, one cause` */
