@@ -1,22 +1,13 @@
 //! Changes in an org, received and decoded: what they say is what happened.
 
-use salesforce::pubsub::{PubSub, RawEvent, Subscription};
+use salesforce::pubsub::{PubSub, RawEvent};
 use serde_json::json;
 use shadow::event::{ChangeEvent, ChangeKind, EventBody, EventValue, Records, WhyFetch};
 use simulator::{Change, Disturbance, EventFault, Options};
 
-use crate::world::{World, next};
+use crate::world::{World, receive};
 
 const GET_SCHEMA: &str = "POST /eventbus.v1.PubSub/GetSchema";
-
-/// The next events, so many.
-async fn receive(subscription: &mut Subscription, count: usize) -> Vec<RawEvent> {
-    let mut events = Vec::new();
-    while events.len() < count {
-        events.extend(next(subscription).await.events);
-    }
-    events
-}
 
 async fn decoded(pubsub: &PubSub, event: &RawEvent) -> ChangeEvent {
     let schema = pubsub.schema(&event.schema_id).await.expect("a schema");

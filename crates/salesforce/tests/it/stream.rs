@@ -10,7 +10,7 @@ use serde_json::json;
 use shadow::event::ReplayId;
 use simulator::{Disturbance, Fault, Options};
 
-use crate::world::{World, all, channel, end, next};
+use crate::world::{World, all, channel, end, next, receive};
 
 const SUBSCRIBE: &str = "POST /eventbus.v1.PubSub/Subscribe";
 
@@ -23,14 +23,9 @@ fn change_products(world: &World, count: u64) {
     }
 }
 
-/// Waits until so many events have come, and returns their positions.
-async fn receive(subscription: &mut Subscription, count: usize) -> Vec<ReplayId> {
-    let mut positions = Vec::new();
-    while positions.len() < count {
-        let message = next(subscription).await;
-        positions.extend(message.events.into_iter().map(|event| event.replay_id));
-    }
-    positions
+/// The positions of the next events, so many.
+async fn positions(subscription: &mut Subscription, count: usize) -> Vec<ReplayId> {
+    receive(subscription, count).await.into_iter().map(|event| event.replay_id).collect()
 }
 
 async fn receive_keep_alive(subscription: &mut Subscription) -> Message {
@@ -83,7 +78,7 @@ async fn events_come_in_their_order_and_only_from_now_on() {
     let pubsub = world.pubsub();
     let mut subscription = world.subscription(&pubsub).await;
     change_products(&world, 5);
-    assert_eq!(receive(&mut subscription, 5).await, sent(&world)[3..]);
+    assert_eq!(positions(&mut subscription, 5).await, sent(&world)[3..]);
 }
 
 #[tokio::test]
@@ -92,15 +87,15 @@ async fn a_stream_goes_on_after_the_message_that_was_stored() {
     let pubsub = world.pubsub();
     let mut subscription = world.subscription(&pubsub).await;
     change_products(&world, 5);
-    let positions = receive(&mut subscription, 5).await;
+    let came = positions(&mut subscription, 5).await;
     drop(subscription);
 
-    let from = Start::After(positions[1].clone());
+    let from = Start::After(came[1].clone());
     let mut resumed = pubsub.subscribe(&all(), from).await.expect("a subscription");
-    assert_eq!(receive(&mut resumed, 3).await, positions[2..]);
+    assert_eq!(positions(&mut resumed, 3).await, came[2..]);
 
     let mut earliest = pubsub.subscribe(&all(), Start::Earliest).await.expect("a subscription");
-    assert_eq!(receive(&mut earliest, 5).await, positions);
+    assert_eq!(positions(&mut earliest, 5).await, came);
 }
 
 #[tokio::test]
@@ -109,13 +104,13 @@ async fn a_keep_alives_position_is_good_to_go_on_from() {
     let pubsub = world.pubsub();
     let mut subscription = world.subscription(&pubsub).await;
     change_products(&world, 2);
-    receive(&mut subscription, 2).await;
+    positions(&mut subscription, 2).await;
     let quiet = receive_keep_alive(&mut subscription).await;
     let position = quiet.latest_replay_id.expect("a position");
     drop(subscription);
     change_products(&world, 1);
     let mut resumed = pubsub.subscribe(&all(), Start::After(position)).await.expect("a subscription");
-    assert_eq!(receive(&mut resumed, 1).await, sent(&world)[2..]);
+    assert_eq!(positions(&mut resumed, 1).await, sent(&world)[2..]);
 }
 
 #[tokio::test]
@@ -124,16 +119,16 @@ async fn never_more_is_outstanding_than_the_window() {
     let pubsub = world.pubsub_with(PubSubOptions { window: 3, ..world.pubsub_options() });
     let mut subscription = world.subscription(&pubsub).await;
     change_products(&world, 20);
-    let mut positions = Vec::new();
-    while positions.len() < 20 {
+    let mut came = Vec::new();
+    while came.len() < 20 {
         let message = next(&mut subscription).await;
         assert!(message.events.len() <= 3 && message.pending <= 3, "{message:?}");
-        positions.extend(message.events.into_iter().map(|event| event.replay_id));
+        came.extend(message.events.into_iter().map(|event| event.replay_id));
         let outstanding: Vec<_> =
             world.simulator.org().subscribers().iter().map(|subscriber| subscriber.outstanding).collect();
         assert!(outstanding.iter().all(|&count| count <= 3), "{outstanding:?}");
     }
-    assert_eq!(positions, sent(&world));
+    assert_eq!(came, sent(&world));
 }
 
 #[tokio::test]
@@ -143,13 +138,13 @@ async fn with_a_window_of_nothing_no_more_than_asked_for_comes() {
     let mut subscription = world.subscription(&pubsub).await;
     subscription.set_window(0);
     change_products(&world, 10);
-    assert_eq!(receive(&mut subscription, 4).await.len(), 4);
+    assert_eq!(positions(&mut subscription, 4).await.len(), 4);
     assert_eq!(subscription.outstanding(), 0);
     // The stream is still there; what it lacks is a request.
     let waiting = tokio::time::timeout(Duration::from_millis(400), subscription.next()).await;
     assert!(waiting.is_err(), "{waiting:?}");
     subscription.set_window(100);
-    assert_eq!(receive(&mut subscription, 6).await, sent(&world)[4..]);
+    assert_eq!(positions(&mut subscription, 6).await, sent(&world)[4..]);
 }
 
 #[tokio::test]
@@ -160,7 +155,7 @@ async fn thousands_of_events_come_without_loss() {
     for _ in 0..100 {
         change_products(&world, 20);
     }
-    assert_eq!(receive(&mut subscription, 2_000).await, sent(&world));
+    assert_eq!(positions(&mut subscription, 2_000).await, sent(&world));
 }
 
 #[tokio::test]
@@ -195,7 +190,7 @@ async fn a_stream_that_breaks_is_opened_again_by_whoever_stores() {
     for disturbance in [Disturbance::ResetStreams, Disturbance::CutConnections] {
         let mut subscription = world.subscription(&pubsub).await;
         change_products(&world, 1);
-        let position = receive(&mut subscription, 1).await.remove(0);
+        let position = positions(&mut subscription, 1).await.remove(0);
         disturb(&world, &disturbance);
         let error = end(&mut subscription).await.expect_err("broken");
         assert!(matches!(error, Error::StreamLost { .. }), "{disturbance:?}: {error:?}");
@@ -203,7 +198,7 @@ async fn a_stream_that_breaks_is_opened_again_by_whoever_stores() {
         change_products(&world, 2);
         let mut resumed = pubsub.subscribe(&all(), Start::After(position)).await.expect("a subscription");
         let all = sent(&world);
-        assert_eq!(receive(&mut resumed, 2).await, all[all.len() - 2..]);
+        assert_eq!(positions(&mut resumed, 2).await, all[all.len() - 2..]);
     }
 }
 
@@ -262,17 +257,17 @@ async fn a_session_that_expires_in_mid_stream_is_renewed_without_loss() {
     let pubsub = world.pubsub();
     let mut subscription = world.subscription(&pubsub).await;
     change_products(&world, 3);
-    let mut positions = receive(&mut subscription, 3).await;
+    let mut came = positions(&mut subscription, 3).await;
     for round in 1..=3 {
         disturb(&world, &Disturbance::ExpireTokens);
         change_products(&world, 2);
-        positions.extend(receive(&mut subscription, 2).await);
+        came.extend(positions(&mut subscription, 2).await);
         // The events may have been on their way before.
         while world.tokens.sign_ins.load(Ordering::SeqCst) <= round {
             receive_keep_alive(&mut subscription).await;
         }
     }
-    assert_eq!(positions, sent(&world));
+    assert_eq!(came, sent(&world));
     assert_eq!(world.tokens.sign_ins.load(Ordering::SeqCst), 4);
 }
 
@@ -310,7 +305,7 @@ async fn a_position_that_expired_is_lost_and_said_so() {
     for disturbance in [Disturbance::ExpireReplayIds, Disturbance::Renumber] {
         let mut subscription = world.subscription(&pubsub).await;
         change_products(&world, 1);
-        let position = receive(&mut subscription, 1).await.remove(0);
+        let position = positions(&mut subscription, 1).await.remove(0);
         drop(subscription);
         disturb(&world, &disturbance);
         let mut resumed = pubsub.subscribe(&all(), Start::After(position)).await.expect("refused later");
@@ -359,20 +354,20 @@ async fn waiting_that_is_given_up_loses_nothing() {
     let world = World::streaming().await;
     let pubsub = world.pubsub();
     let mut subscription = world.subscription(&pubsub).await;
-    let mut positions = Vec::new();
+    let mut came = Vec::new();
     for _ in 0..10 {
         change_products(&world, 20);
     }
-    while positions.len() < 200 {
+    while came.len() < 200 {
         // Each wait is given up at once unless something is there.
         tokio::select! {
             biased;
             message = subscription.next() => {
                 let message = message.expect("no refusal").expect("the stream goes on");
-                positions.extend(message.events.into_iter().map(|event| event.replay_id));
+                came.extend(message.events.into_iter().map(|event| event.replay_id));
             }
             () = tokio::task::yield_now() => {}
         }
     }
-    assert_eq!(positions, sent(&world));
+    assert_eq!(came, sent(&world));
 }

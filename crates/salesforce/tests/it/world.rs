@@ -13,11 +13,14 @@ use salesforce::{
     AccessToken, CallMade, Client, ClientOptions, Error, OriginPolicy, RetrySchedule, TokenSource, Transport,
     TransportOptions,
     auth::{App, LoginHost},
-    pubsub::{Message, PubSub, PubSubOptions, Start, Subscription},
+    pubsub::{Message, PubSub, PubSubOptions, RawEvent, Start, Subscription},
 };
 use shadow::event::ChannelName;
 use simulator::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, Options, Simulator};
 use url::Url;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct World {
     pub simulator: Simulator,
@@ -92,8 +95,20 @@ pub fn channel(name: &str) -> ChannelName {
 
 /// The next message of a stream that goes on.
 pub async fn next(subscription: &mut Subscription) -> Message {
-    let message = tokio::time::timeout(Duration::from_secs(20), subscription.next()).await;
+    let message = tokio::time::timeout(PATIENCE, subscription.next()).await;
     message.expect("a message in time").expect("no refusal").expect("the stream goes on")
+}
+
+/// The next events, so many. A stream that only says that it is alive is not waited for for ever.
+pub async fn receive(subscription: &mut Subscription, count: usize) -> Vec<RawEvent> {
+    let mut events = Vec::new();
+    let receiving = async {
+        while events.len() < count {
+            events.extend(next(subscription).await.events);
+        }
+    };
+    tokio::time::timeout(PATIENCE, receiving).await.expect("events in time");
+    events
 }
 
 /// How a stream ends.
@@ -107,7 +122,7 @@ pub async fn end(subscription: &mut Subscription) -> Result<(), Error> {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), ending).await.expect("an end in time")
+    tokio::time::timeout(PATIENCE, ending).await.expect("an end in time")
 }
 
 /// Retries as in production, but without the pauses.
