@@ -73,6 +73,9 @@ pub struct Options {
     pub keep_alive: Duration,
     /// When a new subscription first hears that there are none; nothing means after the same time.
     pub first_keep_alive: Option<Duration>,
+    /// Reports whether a response with events names a position behind its last event as the latest one. Only a response
+    /// without events says up to where everything was sent: a client that forgets that loses events.
+    pub latest_beyond_events: bool,
     /// How long a subscription that asks for nothing more lives. Real orgs: 60 to 70 seconds.
     pub idle_close: Duration,
     /// The most events of one response, however many were asked for.
@@ -134,6 +137,7 @@ impl Default for Options {
             channels: vec![("ShadowSync__chn".to_owned(), SELECTED.map(str::to_owned).to_vec())],
             keep_alive: Duration::from_secs(270),
             first_keep_alive: None,
+            latest_beyond_events: false,
             idle_close: Duration::from_secs(65),
             events_per_response: 100,
             retained_bytes: 512 * 1024 * 1024,

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
 };
 
 use hyper::{Request, body::Incoming, service::service_fn};
@@ -47,13 +48,22 @@ pub async fn listen(address: SocketAddr) -> Result<Vec<TcpListener>, Error> {
     Err(failed(last))
 }
 
-/// Serves until it is stopped. An answer of nothing closes the connection; `cut` gives each connection what breaks it.
+/// What may happen to a connection while it is open.
+#[derive(Clone, Default)]
+pub struct Fate {
+    /// It breaks.
+    pub cut: CancellationToken,
+    /// It takes no new requests, and ends with those that run.
+    pub drain: CancellationToken,
+}
+
+/// Serves until it is stopped. An answer of nothing closes the connection; `fate` gives each connection its own.
 pub fn serve<H, F>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     tasks: &TaskTracker,
     stopping: &CancellationToken,
-    cut: impl Fn() -> CancellationToken + Send + 'static,
+    fate: impl Fn() -> Fate + Send + 'static,
     handler: H,
 ) where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -67,32 +77,32 @@ pub fn serve<H, F>(
                 tokio::task::yield_now().await;
                 continue;
             };
-            let (handler, tls, stopping, cut) = (handler.clone(), tls.clone(), stopping.clone(), cut());
+            let (handler, tls, stopping, fate) = (handler.clone(), tls.clone(), stopping.clone(), fate());
             connections.spawn(async move {
-                let connection = cut.run_until_cancelled(connection(stream, tls, handler));
-                stopping.run_until_cancelled(connection).await;
+                let connection = connection(stream, tls, fate.drain, handler);
+                stopping.run_until_cancelled(fate.cut.run_until_cancelled(connection)).await;
             });
         }
     });
 }
 
-async fn connection<H, F>(stream: TcpStream, tls: Option<TlsAcceptor>, handler: H)
+async fn connection<H, F>(stream: TcpStream, tls: Option<TlsAcceptor>, drain: CancellationToken, handler: H)
 where
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Option<Reply>> + Send + 'static,
 {
     stream.set_nodelay(true).ok();
     match tls {
-        None => speak(stream, handler).await,
+        None => speak(stream, drain, handler).await,
         Some(tls) => {
             if let Ok(stream) = tls.accept(stream).await {
-                speak(stream, handler).await;
+                speak(stream, drain, handler).await;
             }
         }
     }
 }
 
-async fn speak<S, H, F>(stream: S, handler: H)
+async fn speak<S, H, F>(stream: S, drain: CancellationToken, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -102,8 +112,15 @@ where
         let answer = handler(request);
         async move { answer.await.ok_or(Closed) }
     });
-    let served =
-        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = drain.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
     if let Err(error) = served {
         tracing::debug!(error, "a connection to the simulated org ended early");
     }

@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
     options::Options,
     org::Org,
     pubsub,
-    serve::{listen, serve},
+    serve::{Fate, listen, serve},
     tls,
 };
 
@@ -52,20 +51,23 @@ impl Simulator {
         for listener in listeners {
             let answering = Arc::clone(&org);
             let handler = move |request| dispatch::respond(Arc::clone(&answering), request);
-            serve(listener, acceptor.clone(), &org.tasks, &org.stopping, CancellationToken::new, handler);
+            serve(listener, acceptor.clone(), &org.tasks, &org.stopping, Fate::default, handler);
         }
         for listener in grpc_listeners {
             let (answering, breaking) = (Arc::clone(&org), Arc::clone(&org));
             let handler = move |request| pubsub::respond(Arc::clone(&answering), request);
-            let cut = move || lock(&breaking.streams.cut).clone();
-            serve(listener, grpc_acceptor.clone(), &org.tasks, &org.stopping, cut, handler);
+            let fate = move || Fate {
+                cut: lock(&breaking.streams.cut).clone(),
+                drain: lock(&breaking.streams.drain).clone(),
+            };
+            serve(listener, grpc_acceptor.clone(), &org.tasks, &org.stopping, fate, handler);
         }
         let page = Arc::new(control::Control::new(Arc::clone(&org), &control_url));
         let control_token = page.token().to_owned();
         for listener in control_listeners {
             let page = Arc::clone(&page);
             let handler = move |request| control::respond(Arc::clone(&page), request);
-            serve(listener, None, &org.tasks, &org.stopping, CancellationToken::new, handler);
+            serve(listener, None, &org.tasks, &org.stopping, Fate::default, handler);
         }
         Ok(Self { org, control_url, control_token, ca_pem })
     }

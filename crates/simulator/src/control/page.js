@@ -33,6 +33,7 @@ const FAULTS = [
 const DISTURBANCES = [
   ['The streams are reset', { kind: 'reset_streams' }],
   ['The connections break', { kind: 'cut_connections' }],
+  ['The connections are told to go away', { kind: 'drain' }],
   ['The streams end normally', { kind: 'end_streams' }],
   ['The service is unavailable', { kind: 'fail_streams', code: 'service.unavailable' }],
   ['The tokens expire', { kind: 'expire_tokens' }],
@@ -43,6 +44,8 @@ const DISTURBANCES = [
   ['The next event breaks off in its header', { kind: 'next_events', fault: 'corrupt_header', times: 1 }],
   ['The next event breaks off in its body', { kind: 'next_events', fault: 'corrupt_body', times: 1 }],
   ['The next event names an unknown schema', { kind: 'next_events', fault: 'unknown_schema', times: 1 }],
+  ['The next event has a bit too many', { kind: 'next_events', fault: 'bad_bitmap', times: 1 }],
+  ['The next event is of an unknown kind', { kind: 'next_events', fault: 'unknown_kind', times: 1 }],
   ['The last events come again', { kind: 'redeliver', events: 20 }],
   ['An overflow', { kind: 'overflow', object: '' }],
   ['A wildcard', { kind: 'wildcard', object: '' }],

@@ -89,7 +89,10 @@ impl Capture {
                 };
             }
             let entity = data.object(touched.object).name.clone();
-            drafts.push((touched.object, Draft { entity, kind, ids: vec![id], values, before }));
+            drafts.push((
+                touched.object,
+                Draft { entity, kind, ids: vec![id], values, stray_bit: false, before },
+            ));
         }
         drafts
     }

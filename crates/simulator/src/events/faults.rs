@@ -18,6 +18,10 @@ pub enum EventFault {
     UnknownSchema,
     /// It is sent twice, under two replay ids.
     Duplicated,
+    /// Its bitmap of changed fields marks one that the schema does not have.
+    BadBitmap,
+    /// It says that its records changed in a way that no document explains.
+    UnknownKind,
 }
 
 /// One plan.

@@ -148,6 +148,8 @@ impl Events {
         match fault {
             Some(EventFault::Dropped) => return,
             Some(EventFault::Gap) => as_gap(&mut draft),
+            Some(EventFault::BadBitmap) => draft.stray_bit = true,
+            Some(EventFault::UnknownKind) => draft.kind = Kind::Snapshot,
             _ => {}
         }
         let origin = Origin {
@@ -215,6 +217,7 @@ pub fn overflow(entity: &str) -> Draft {
         kind: Kind::Overflow,
         ids: vec![RecordId::EMPTY.to_owned()],
         values: Vec::new(),
+        stray_bit: false,
         before: Vec::new(),
     }
 }

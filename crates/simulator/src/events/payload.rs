@@ -28,6 +28,8 @@ pub enum Kind {
     Gap(Change),
     /// More changed in one transaction than events are sent for.
     Overflow,
+    /// A kind that is reserved and that nobody uses.
+    Snapshot,
 }
 
 /// The ways in which a record changes.
@@ -57,6 +59,7 @@ impl Kind {
             Self::Gap(Change::Delete) => "GAP_DELETE",
             Self::Gap(Change::Undelete) => "GAP_UNDELETE",
             Self::Overflow => "GAP_OVERFLOW",
+            Self::Snapshot => "SNAPSHOT",
         }
     }
 
@@ -67,7 +70,7 @@ impl Kind {
             Self::Update => Self::Gap(Change::Update),
             Self::Delete => Self::Gap(Change::Delete),
             Self::Undelete => Self::Gap(Change::Undelete),
-            Self::Gap(_) | Self::Overflow => self,
+            Self::Gap(_) | Self::Overflow | Self::Snapshot => self,
         }
     }
 }
@@ -100,6 +103,8 @@ pub struct Draft {
     pub ids: Vec<String>,
     /// Values by field position: every field that is not null (CREATE, UNDELETE), or the changed ones (UPDATE).
     pub values: Vec<(usize, Owned)>,
+    /// Reports whether the bitmap of changed fields marks one that the schema does not have.
+    pub stray_bit: bool,
     /// The texts before the change of those values that may be sent as a difference, by field position.
     pub before: Vec<(usize, String)>,
 }
@@ -119,6 +124,9 @@ pub fn encode(schema: &EventSchema, origin: &Origin, draft: &Draft, style: Style
     let mut fields = vec![(String::new(), Datum::Null)];
     for (at, slot) in schema.slots.iter().enumerate() {
         fields.push((slot.name.clone(), slot_datum(slot, at + 1, draft, style, &mut bits)));
+    }
+    if draft.stray_bit {
+        bits.changed.push(schema.slots.len() + 8);
     }
     fields[0] = ("ChangeEventHeader".to_owned(), header(origin, draft, &bits));
     write(&schema.avro, &Datum::Record(fields))
@@ -300,6 +308,7 @@ mod tests {
                 (3, Owned::Bool(true)),
                 (4, Owned::Time(1_777_886_101_000)),
             ],
+            stray_bit: false,
             before: Vec::new(),
         }
     }

@@ -33,6 +33,8 @@ pub(crate) struct Streams {
     pub reset: Mutex<CancellationToken>,
     /// Ends the connections that are open now.
     pub cut: Mutex<CancellationToken>,
+    /// Tells the connections that are open now to take nothing new.
+    pub drain: Mutex<CancellationToken>,
 }
 
 impl Default for Streams {
@@ -42,6 +44,7 @@ impl Default for Streams {
             wake: watch::channel(0).0,
             reset: Mutex::default(),
             cut: Mutex::default(),
+            drain: Mutex::default(),
         }
     }
 }
@@ -61,6 +64,8 @@ pub enum Disturbance {
     ResetStreams,
     /// All connections of the Pub/Sub API break.
     CutConnections,
+    /// All connections of the Pub/Sub API are told to go away (GOAWAY): what runs goes on, what is new needs another one.
+    Drain,
     /// All subscriptions end normally, as when a server is replaced.
     EndStreams,
     /// All subscriptions end with a refusal, by the last part of its code: `service.unavailable`.
@@ -150,6 +155,7 @@ impl Org {
         match disturbance {
             Disturbance::ResetStreams => replace(&self.streams.reset),
             Disturbance::CutConnections => replace(&self.streams.cut),
+            Disturbance::Drain => replace(&self.streams.drain),
             Disturbance::EndStreams => self.act(Act::End),
             Disturbance::FailStreams { code } => self.act(Act::Fail(code.clone())),
             Disturbance::ExpireTokens => {
@@ -229,7 +235,7 @@ impl Org {
         let entity = self.event_object(object)?;
         let data = read(&self.data);
         let at = data.schema.object(&entity).ok_or_else(|| Error::NoObject(entity.clone()))?;
-        let draft = Draft { entity, kind, ids, values: Vec::new(), before: Vec::new() };
+        let draft = Draft { entity, kind, ids, values: Vec::new(), stray_bit: false, before: Vec::new() };
         lock(&self.events).publish(&data, vec![(at, draft)], self.clock.now_ms());
         Ok(())
     }

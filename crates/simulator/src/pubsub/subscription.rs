@@ -231,7 +231,10 @@ impl Subscription {
 
     fn response(&self, batch: &[Arc<Event>]) -> proto::FetchResponse {
         let access = self.org.access(self.user);
-        let newest = batch.last().map_or(self.cursor, |event| event.position);
+        let mut newest = batch.last().map_or(self.cursor, |event| event.position);
+        if self.org.options.latest_beyond_events {
+            newest = lock(&self.org.events).bus.mark(self.org.clock.now_ms());
+        }
         proto::FetchResponse {
             events: batch.iter().map(|event| self.consumer_event(event, &access)).collect(),
             latest_replay_id: replay_id(newest),

@@ -169,6 +169,51 @@ async fn events_are_dropped_hollow_or_broken_on_command() {
 }
 
 #[tokio::test]
+async fn headers_may_say_what_nobody_understands() {
+    let world = World::default().await;
+    let org = world.simulator.org();
+    let mut listener = world.listen().await;
+    org.disturb(&next_event(EventFault::BadBitmap)).unwrap();
+    rename(&world, "marked beyond the end");
+    let event = listener.event().await;
+    let bits = event.header("changedFields")[0].as_str().unwrap().to_owned();
+    let highest = (bits.len() - 2) * 4;
+    assert!(highest > listener.fields_of(&event).len() + 4, "{bits}");
+    org.disturb(&next_event(EventFault::UnknownKind)).unwrap();
+    rename(&world, "of an unknown kind");
+    assert_eq!(listener.event().await.header("changeType"), "SNAPSHOT");
+}
+
+#[tokio::test]
+async fn a_connection_that_goes_away_keeps_what_runs_on_it() {
+    let world = World::default().await;
+    let org = world.simulator.org();
+    let mut listener = world.listen().await;
+    org.disturb(&Disturbance::Drain).unwrap();
+    rename(&world, "still heard");
+    let response = listener.next().await.unwrap().unwrap();
+    assert_eq!(response.events.len(), 1);
+    // What is new takes another connection, where it is heard as well.
+    let mut other = world.listen().await;
+    rename(&world, "heard by both");
+    assert_eq!(other.event().await.body["Name"], "heard by both");
+    assert_eq!(listener.next().await.unwrap().unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn the_latest_position_of_a_response_with_events_may_lie_beyond_them() {
+    let world = World::start(Options { latest_beyond_events: true, ..Options::default() }).await;
+    let mut listener = world.pubsub().subscribe(ALL, From::Latest, 1).await.unwrap();
+    until(|| !world.simulator.org().subscribers().is_empty()).await;
+    rename(&world, "first");
+    rename(&world, "second");
+    let response = listener.next().await.unwrap().unwrap();
+    assert!(response.latest_replay_id > response.events[0].replay_id);
+    let next = world.simulator.org().sent_events()[1].replay_id.clone();
+    assert!(response.latest_replay_id > next, "who goes on from there never hears of the second event");
+}
+
+#[tokio::test]
 async fn gaps_overflows_and_wildcards_come_by_themselves() {
     let world = World::default().await;
     let org = world.simulator.org();
