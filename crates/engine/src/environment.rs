@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use salesforce::ClientOptions;
+use salesforce::pubsub::{PubSub, PubSubOptions};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ use crate::live::{self, Timing};
 use crate::notice::{Notices, View};
 use crate::problem::Answer;
 use crate::quota::{self, Calls, Governor};
-use crate::session::SessionOptions;
+use crate::session::{SessionOptions, origin_policy};
 use crate::sign_in::SignIn;
 use crate::supervisor::Supervisor;
 
@@ -105,6 +106,28 @@ impl OpenEnvironment {
     /// The database, once it answers; waits while it starts.
     pub async fn store(&self) -> Answer<Store> {
         self.database.store().await
+    }
+
+    /// The way to Salesforce's events: that of the stream where this process runs it.
+    pub(crate) fn pubsub(&self) -> Answer<PubSub> {
+        if let Some(pubsub) = self.live.pubsub() {
+            return Ok(pubsub);
+        }
+        let pubsub = self.new_pubsub()?;
+        self.live.keep_pubsub(&pubsub);
+        Ok(pubsub)
+    }
+
+    /// A new way to Salesforce's events, as who is signed in now.
+    pub(crate) fn new_pubsub(&self) -> Answer<PubSub> {
+        let facts = self.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
+        let tokens = self.sign_in.tokens()?;
+        let origins = origin_policy(&self.config);
+        let options = PubSubOptions {
+            silence: self.timing.silence,
+            ..PubSubOptions::new(self.config.pubsub_endpoint.clone(), origins)
+        };
+        Ok(PubSub::new(options, tokens, facts.identity.org_id)?)
     }
 
     /// Its name.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,8 +14,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use shadow::Mapping;
 use store::apply_events::Applied;
 use store::change_log::{Appended, StoredEvent};
+use store::workers::{self, Role};
+use store::{Store, checkpoints, counts, dead_letters, leases, live_facts, rejects};
+
+use crate::clock;
+use crate::environment::OpenEnvironment;
+use crate::live;
 
 /// Labels of counted events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -223,6 +230,88 @@ impl Metrics {
     /// Failures so far, by stage.
     pub(crate) fn failure_totals(&self) -> BTreeMap<String, i64> {
         self.failed_so_far.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks up what stands in the database and is not counted here.
+    pub(crate) async fn look(
+        &self,
+        environment: &OpenEnvironment,
+        store: &Store,
+    ) -> Result<(), store::Error> {
+        let (now, salesforce_now) = (clock::now(), environment.calls.salesforce_now());
+        let seconds = |span: TimeDelta| span.as_seconds_f64();
+        let facts = live_facts::of_objects(store).await?;
+        let mappings = Mapping::built_in();
+        let (mut dirty, mut holes, mut oldest) = (0, 0, None);
+        for facts in &facts {
+            let Some(mapping) = mappings.iter().find(|mapping| mapping.object == facts.object) else {
+                continue;
+            };
+            let table = TableLabel { table: mapping.table.clone() };
+            let fresh = live::freshness(facts, now, salesforce_now);
+            match fresh.lag {
+                Some(lag) => {
+                    self.lag.get_or_create(&table).set(seconds(lag));
+                }
+                None => {
+                    self.lag.remove(&table);
+                }
+            }
+            dirty += facts.dirty;
+            holes += facts.holes;
+            oldest = oldest.max(fresh.backlog_age);
+        }
+        self.dirty.set(dirty);
+        self.holes.set(holes);
+        self.backlog_age.set(oldest.map_or(0.0, seconds));
+        self.dead_letters.set(dead_letters::count_open(store).await?);
+        let mut backlog = 0;
+        for checkpoint in checkpoints::list(store).await? {
+            backlog += checkpoint.backlog();
+            let channel = ChannelLabel { channel: checkpoint.channel.to_string() };
+            if let Some(heard_at) = checkpoint.heard_at {
+                self.last_heard.get_or_create(&channel).set(seconds(now - heard_at).max(0.0));
+            }
+        }
+        self.backlog.set(backlog);
+        for count in counts::last(store).await? {
+            let Some(mapping) = mappings.iter().find(|mapping| mapping.object == count.object) else {
+                continue;
+            };
+            self.records.get_or_create(&TableLabel { table: mapping.table.clone() }).set(count.own.shadow);
+            if let Some(unexplained) = count.unexplained() {
+                let kind = if unexplained < 0 { "extra" } else { "missing" };
+                for (label, value) in [("missing", unexplained.max(0)), ("extra", (-unexplained).max(0))] {
+                    let labels = DriftLabels { object: count.object.to_string(), kind: label.to_owned() };
+                    self.drift.get_or_create(&labels).set(if label == kind { value } else { 0 });
+                }
+            }
+        }
+        self.rejected.clear();
+        for reason in rejects::count_by_reason(store, None).await? {
+            self.rejected.get_or_create(&ReasonLabel { reason: reason.code }).inc_by(reason.records);
+        }
+        for (table, age) in store::records::oldest_writes(store, &mappings).await? {
+            self.row_age.get_or_create(&TableLabel { table }).set(age);
+        }
+        self.quota.set(environment.quota.used().org_ratio());
+        for (purpose, calls) in environment.calls.totals() {
+            let counter = self.requests.get_or_create(&PurposeLabel { purpose: purpose.to_owned() }).clone();
+            counter.inc_by(calls.saturating_sub(counter.get()));
+        }
+        let holder = leases::holder(store, live::STREAM).await?;
+        self.leads.set(i64::from(holder.as_deref() == Some(environment.host.holder().as_str())));
+        self.workers.clear();
+        for role in [Role::Leader, Role::Standby] {
+            self.workers.get_or_create(&RoleLabel { role: role.as_str().to_owned() }).set(0);
+        }
+        for seen in workers::list(store, Duration::from_secs(30)).await? {
+            if seen.worker.role != Role::Observer {
+                let role = RoleLabel { role: seen.worker.role.as_str().to_owned() };
+                self.workers.get_or_create(&role).inc();
+            }
+        }
+        Ok(())
     }
 
     /// Every metric as text, in the OpenMetrics format.

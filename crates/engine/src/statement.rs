@@ -3,12 +3,14 @@
 use crate::api::counts::CountView;
 use crate::api::sign_in::SignInState;
 use crate::api::status::{DatabaseState, ObjectHealth, ObjectStatus};
+use crate::api::stream::{StreamState, StreamView};
 
 /// What is so, and what a tired person should know next. Worst first.
 pub fn statement(
     database: &DatabaseState,
     sign_in: &SignInState,
     objects: &[ObjectStatus],
+    stream: Option<&StreamView>,
 ) -> (String, String) {
     match database {
         DatabaseState::Closed => {
@@ -30,7 +32,71 @@ pub fn statement(
     if let SignInState::Failed { problem } = sign_in {
         return (format!("{}.", problem.title), problem.cause.clone());
     }
-    of_objects(objects, matches!(sign_in, SignInState::SignedIn { .. }))
+    let is_signed_in = matches!(sign_in, SignInState::SignedIn { .. });
+    of_stream(objects, stream).unwrap_or_else(|| of_objects(objects, is_signed_in))
+}
+
+/// What is worth saying of the stream before anything is said of loads; nothing before the first load.
+fn of_stream(objects: &[ObjectStatus], stream: Option<&StreamView>) -> Option<(String, String)> {
+    let stream = stream.filter(|stream| stream.worker.is_some())?;
+    let loaded: Vec<&ObjectStatus> = objects.iter().filter(|object| object.loaded_at.is_some()).collect();
+    let busy = |object: &&ObjectStatus| {
+        matches!(object.health, ObjectHealth::Backfilling | ObjectHealth::Differs | ObjectHealth::NotLoaded)
+    };
+    if loaded.is_empty() || objects.iter().any(|object| busy(&object)) {
+        return None;
+    }
+    let cause = || stream.problem.as_ref().map_or_else(String::new, |problem| format!("{}.", problem.title));
+    match stream.state {
+        StreamState::Failed => return Some(("Changes are not received.".to_owned(), cause())),
+        StreamState::Backoff => {
+            return Some(("The stream broke off and is tried again.".to_owned(), cause()));
+        }
+        StreamState::Polling => return Some(("Changes are polled.".to_owned(), cause())),
+        StreamState::Paused => {
+            return Some((
+                "Sync is paused.".to_owned(),
+                "Resume it to go on; nothing is lost for three days.".to_owned(),
+            ));
+        }
+        StreamState::Connecting => {
+            return Some(("The stream is connecting.".to_owned(), "Changes arrive in a moment.".to_owned()));
+        }
+        StreamState::Live | StreamState::Stopped => {}
+    }
+    let holes: u32 = loaded.iter().map(|object| object.holes).sum();
+    if holes > 0 {
+        return Some((
+            "Changes may have been missed; they are being read.".to_owned(),
+            match holes {
+                1 => "One hole is open.".to_owned(),
+                more => format!("{more} holes are open."),
+            },
+        ));
+    }
+    let worst =
+        loaded.iter().filter_map(|object| object.lag_ms.map(|lag| (lag, object))).max_by_key(|(lag, _)| *lag);
+    let (lag, object) = worst?;
+    if object.health == ObjectHealth::Late || object.health == ObjectHealth::FarBehind {
+        return Some((format!("{} is {} behind.", object.object, span(lag)), cause()));
+    }
+    let all_live = loaded.iter().all(|object| object.health == ObjectHealth::Live);
+    all_live.then(|| {
+        (
+            format!("Up to date as of {} ago.", span(lag)),
+            "Changes arrive as they happen. Record by record both sides were not compared.".to_owned(),
+        )
+    })
+}
+
+/// A span in words.
+fn span(millis: u32) -> String {
+    match millis / 1_000 {
+        0..=1 => "a second".to_owned(),
+        seconds @ 2..=119 => format!("{seconds} s"),
+        seconds @ 120..=7_199 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    }
 }
 
 fn of_objects(objects: &[ObjectStatus], is_signed_in: bool) -> (String, String) {
@@ -157,6 +223,19 @@ mod tests {
             loaded_at: None,
             job: None,
             problem: None,
+            live_through: None,
+            lag_ms: None,
+            backlog_events: 0,
+            backlog_age_ms: None,
+            heard_at: None,
+            is_confirmed: false,
+            holes: 0,
+            dirty: 0,
+            dead_letters: 0,
+            compared_at: None,
+            formula_live_through: None,
+            next_catch_up: None,
+            checks: Vec::new(),
         }
     }
 
@@ -167,7 +246,7 @@ mod tests {
     #[test]
     fn agreement_is_said_with_what_is_rejected() {
         let objects = [object("Product2", ObjectHealth::CountsAgree, Some(0))];
-        let (statement, detail) = statement(&ready(), &SignInState::SignedOut, &objects);
+        let (statement, detail) = statement(&ready(), &SignInState::SignedOut, &objects, None);
         assert_eq!(statement, "The counts of both sides agree.");
         assert_eq!(detail, "Every record is accounted for; 3 are rejected, each with its reason.");
     }
@@ -178,7 +257,7 @@ mod tests {
             object("Account", ObjectHealth::CountsAgree, Some(0)),
             object("Product2", ObjectHealth::Differs, Some(37)),
         ];
-        let (statement, _) = statement(&ready(), &SignInState::SignedOut, &objects);
+        let (statement, _) = statement(&ready(), &SignInState::SignedOut, &objects, None);
         assert_eq!(statement, "37 of 8,412 Product2 records are not in the shadow.");
     }
 }

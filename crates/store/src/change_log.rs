@@ -21,7 +21,7 @@ use crate::{checkpoints, failpoint, log_head};
 mod reading;
 
 pub use crate::checkpoints::keep_alive;
-pub use reading::{LogFilter, LoggedEvent, Replayable, earliest, get, list, replayable, scan};
+pub use reading::{LogFilter, LoggedEvent, Replayable, earliest, get, list, position_of, replayable, scan};
 
 /// A received event.
 #[derive(Debug, Clone)]

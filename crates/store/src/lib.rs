@@ -31,6 +31,7 @@ pub mod objects;
 pub mod parents;
 mod partitions;
 pub mod reads;
+pub mod records;
 pub mod rejects;
 pub mod retention;
 pub mod schedules;

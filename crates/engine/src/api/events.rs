@@ -1,8 +1,16 @@
 //! Change events: what came, what was done with it, and why.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use shadow::event::ChangeKind;
+use serde_json::{Value, json};
+use shadow::event::{ChangeEvent, ChangeKind, EventBody, EventValue, FieldChange, WhyFetch};
+use shadow::{ObjectName, RecordId};
+use store::change_log::{self, LogFilter, LoggedEvent, StoredEvent};
+use store::event_outcomes::{self, RecordOutcome as Kept};
+
+use crate::engine::Engine;
+use crate::environment::OpenEnvironment;
+use crate::problem::{Answer, Problem};
 
 /// Which events to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
@@ -45,36 +53,33 @@ pub enum EventOutcome {
     DeadLetter,
 }
 
-impl EventOutcome {
-    /// Every outcome, the least remarkable first.
-    pub const ALL: [Self; 8] = [
-        Self::Skipped,
-        Self::Unmapped,
-        Self::Applied,
-        Self::Deleted,
-        Self::Rejected,
-        Self::Dirty,
-        Self::Hole,
-        Self::DeadLetter,
-    ];
-
-    /// The word in the database and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Skipped => "skipped",
-            Self::Unmapped => "unmapped",
-            Self::Applied => "applied",
-            Self::Deleted => "deleted",
-            Self::Rejected => "rejected",
-            Self::Dirty => "dirty",
-            Self::Hole => "hole",
-            Self::DeadLetter => "dead-letter",
+impl From<shadow::EventOutcome> for EventOutcome {
+    fn from(outcome: shadow::EventOutcome) -> Self {
+        match outcome {
+            shadow::EventOutcome::Applied => Self::Applied,
+            shadow::EventOutcome::Skipped => Self::Skipped,
+            shadow::EventOutcome::Dirty => Self::Dirty,
+            shadow::EventOutcome::Rejected => Self::Rejected,
+            shadow::EventOutcome::Deleted => Self::Deleted,
+            shadow::EventOutcome::Unmapped => Self::Unmapped,
+            shadow::EventOutcome::DeadLetter => Self::DeadLetter,
+            shadow::EventOutcome::Hole => Self::Hole,
         }
     }
+}
 
-    /// Reads [`Self::as_str`] back.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == text)
+impl From<EventOutcome> for shadow::EventOutcome {
+    fn from(outcome: EventOutcome) -> Self {
+        match outcome {
+            EventOutcome::Applied => Self::Applied,
+            EventOutcome::Skipped => Self::Skipped,
+            EventOutcome::Dirty => Self::Dirty,
+            EventOutcome::Rejected => Self::Rejected,
+            EventOutcome::Deleted => Self::Deleted,
+            EventOutcome::Unmapped => Self::Unmapped,
+            EventOutcome::DeadLetter => Self::DeadLetter,
+            EventOutcome::Hole => Self::Hole,
+        }
     }
 }
 
@@ -208,4 +213,328 @@ pub struct RecordOutcome {
     pub why: String,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+/// The most events of one list.
+const MOST: u32 = 1_000;
+/// Events of a list where nobody says how many.
+const USUAL: u32 = 100;
+/// Records of one event that are shown.
+const RECORDS: usize = 200;
+
+/// Events, newest first.
+pub async fn list(engine: &Engine, filter: EventFilter) -> Answer<EventsView> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let record = filter.record.as_deref().filter(|record| !record.is_empty());
+    let object = filter.object.as_deref().filter(|object| !object.is_empty());
+    let wanted = LogFilter {
+        object: object.map(parse_object).transpose()?,
+        kind: filter.kind,
+        outcome: filter.outcome.map(Into::into),
+        waiting: false,
+        record: record.map(parse_record).transpose()?,
+        below: filter.after,
+    };
+    let limit = match filter.limit {
+        0 => USUAL,
+        limit => limit.min(MOST),
+    };
+    let found = change_log::list(&store, &wanted, i64::from(limit)).await?;
+    let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = found.last().filter(|_| is_full).map(|last| last.position);
+    Ok(EventsView { events: found.iter().map(row).collect(), next })
+}
+
+/// One event with everything that is known of it. It may cost asking Salesforce for a schema, which is no API call.
+///
+/// - **Errors:** SS-7102 if there is no such event (any more).
+pub async fn get(engine: &Engine, position: i64) -> Answer<EventDetail> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let stored = change_log::get(&store, position).await?.ok_or_else(|| Box::new(no_event(position)))?;
+    let filter = LogFilter { below: Some(position.saturating_add(1)), ..LogFilter::default() };
+    let logged =
+        change_log::list(&store, &filter, 1).await?.into_iter().find(|found| found.position == position);
+    let row = logged.as_ref().map(row).ok_or_else(|| Box::new(no_event(position)))?;
+    let outcomes = event_outcomes::of_event(&store, position).await?;
+    let decoded = decode(&open, &stored).await;
+    let fields = match &decoded {
+        Ok(event) => fields(&open, &store, &stored, event).await?,
+        Err(_) => Vec::new(),
+    };
+    let ids = stored.record_ids.clone().unwrap_or_default();
+    let facts = open.sign_in.facts();
+    let url = ids
+        .first()
+        .zip(facts)
+        .map(|(id, facts)| format!("{}/{id}", facts.instance_url.trim_end_matches('/')));
+    let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Ok(EventDetail {
+        steps: steps(&stored, &outcomes, decoded.as_ref().err().map(String::as_str)),
+        replay_id: stored.replay_id.to_hex(),
+        schema_id: stored.schema_id.clone(),
+        payload_bytes: u32::try_from(stored.payload.len()).unwrap_or(u32::MAX),
+        transaction_key: stored.transaction_key.clone(),
+        sequence_number: stored.sequence_number,
+        changed_by: decoded.as_ref().ok().and_then(|event| said(&event.header.commit_user)),
+        change_origin: decoded.as_ref().ok().and_then(|event| said(&event.header.change_origin)),
+        record_ids: ids.iter().take(RECORDS).map(ToString::to_string).collect(),
+        fields,
+        outcomes: outcomes.iter().take(RECORDS).map(outcome).collect(),
+        payload: decoded.as_ref().map(as_json).unwrap_or_default(),
+        url,
+        row,
+    })
+}
+
+fn row(event: &LoggedEvent) -> EventRow {
+    let outcome = event.outcome.as_ref();
+    EventRow {
+        position: event.position,
+        received_at: event.received_at,
+        committed_at: event.committed_at,
+        channel: event.channel.to_string(),
+        object: event.object.to_string(),
+        kind: event.kind,
+        record_id: event.record.map(|id| id.to_string()),
+        records: u32::try_from(event.records).unwrap_or_default(),
+        outcome: outcome.map(|kept| kept.outcome.into()),
+        why: outcome.map(why),
+        took_ms: outcome.map(|kept| millis(kept.applied_at - event.received_at)),
+    }
+}
+
+fn outcome(kept: &Kept) -> RecordOutcome {
+    RecordOutcome {
+        record: kept.record.map(|id| id.to_string()),
+        outcome: kept.outcome.into(),
+        why: why(kept),
+        at: kept.applied_at,
+    }
+}
+
+/// Why an outcome came about, in words.
+fn why(kept: &Kept) -> String {
+    let detail = kept.detail.as_ref();
+    let word = |name: &str| detail.and_then(|detail| detail.get(name)).and_then(Value::as_str);
+    match kept.outcome {
+        shadow::EventOutcome::Applied => "Its values are in the row".to_owned(),
+        shadow::EventOutcome::Skipped => "The row was as new already".to_owned(),
+        shadow::EventOutcome::Deleted => "The record left the shadow".to_owned(),
+        shadow::EventOutcome::Unmapped => "The object is not mapped, or was never loaded".to_owned(),
+        shadow::EventOutcome::Hole => "It names no records: a hole was opened and is being closed".to_owned(),
+        shadow::EventOutcome::Rejected => match word("reason") {
+            Some(reason) => format!("The record cannot be stored: {reason}"),
+            None => "The record cannot be stored".to_owned(),
+        },
+        shadow::EventOutcome::DeadLetter => match word("message").or_else(|| word("cause")) {
+            Some(cause) => format!("It could not be processed: {cause}"),
+            None => "It could not be processed".to_owned(),
+        },
+        shadow::EventOutcome::Dirty => match word("reason").or_else(|| word("why")) {
+            Some(reason) => format!("The record is fetched whole ({})", fetched_because(reason)),
+            None => "The record is fetched whole".to_owned(),
+        },
+    }
+}
+
+/// Why a record is fetched, in words for the word in the database.
+fn fetched_because(reason: &str) -> &str {
+    match reason {
+        "unknown" => "it was not known here",
+        "gap" => "the event does not say how it changed",
+        "difference" => "a long text came as a difference",
+        "bitmap" => "the event names fields that its schema does not have",
+        "ambiguous" => "it was read at the same time",
+        "incomplete" => "the event does not carry all of its fields",
+        "claim" => "several records claim one code",
+        "doubt" => "which state is newer could not be told",
+        "dead-letter" => "an earlier event of it could not be processed",
+        other => other,
+    }
+}
+
+async fn decode(open: &OpenEnvironment, stored: &StoredEvent) -> Result<ChangeEvent, String> {
+    let pubsub = open.pubsub().map_err(|problem| problem.title)?;
+    let schema = pubsub.schema(&stored.schema_id).await.map_err(|error| error.to_string())?;
+    schema.decode(&stored.payload).map_err(|error| error.to_string())
+}
+
+async fn fields(
+    open: &OpenEnvironment,
+    store: &store::Store,
+    stored: &StoredEvent,
+    event: &ChangeEvent,
+) -> Answer<Vec<EventField>> {
+    let (EventBody::Whole(changes) | EventBody::Patch(changes)) = &event.body else { return Ok(Vec::new()) };
+    let mapping = shadow::Mapping::built_in().into_iter().find(|mapping| mapping.object == stored.object);
+    let resolved = open.live.mappings.get(&stored.object);
+    let payload = match (&mapping, stored.record_ids.as_deref()) {
+        (Some(mapping), Some([id])) => {
+            store::records::rows(store, mapping, &[*id]).await?.pop().map(|row| row.payload)
+        }
+        _ => None,
+    };
+    let is_mapped = |name: &str| match &resolved {
+        Some(resolved) => resolved.field_names().any(|known| known == name),
+        None => payload.as_ref().is_some_and(|payload| payload.get(name).is_some()),
+    };
+    Ok(changes
+        .iter()
+        .map(|change| EventField {
+            field: change.name.clone(),
+            stored: payload.as_ref().and_then(|payload| payload.get(&change.name)).and_then(text),
+            after: shown(change),
+            is_mapped: is_mapped(&change.name),
+        })
+        .collect())
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+fn shown(change: &FieldChange) -> Option<String> {
+    match &change.value {
+        EventValue::Null => None,
+        EventValue::Text(text) => Some(text.clone()),
+        EventValue::Double(number) => Some(number.to_string()),
+        EventValue::Whole(number) => Some(number.to_string()),
+        EventValue::Boolean(is) => Some(is.to_string()),
+    }
+}
+
+/// A decoded event as a person reads it.
+fn as_json(event: &ChangeEvent) -> String {
+    let header = &event.header;
+    let ids: Vec<String> = header.records.ids().iter().map(ToString::to_string).collect();
+    let value = |change: &FieldChange| match &change.value {
+        EventValue::Null => Value::Null,
+        EventValue::Text(text) => json!(text),
+        EventValue::Double(number) => json!(number),
+        EventValue::Whole(number) => json!(number),
+        EventValue::Boolean(is) => json!(is),
+    };
+    let object = |changes: &[FieldChange]| {
+        Value::Object(changes.iter().map(|change| (change.name.clone(), value(change))).collect())
+    };
+    let body = match &event.body {
+        EventBody::Whole(changes) => json!({ "record": object(changes) }),
+        EventBody::Patch(changes) => json!({ "changed": object(changes) }),
+        EventBody::Nothing => json!({}),
+        EventBody::Fetch(WhyFetch::Gap) => json!({ "fetch": "gap" }),
+        EventBody::Fetch(WhyFetch::Difference { field }) => json!({ "fetch": "difference", "field": field }),
+        EventBody::Fetch(WhyFetch::Bitmap) => json!({ "fetch": "bitmap" }),
+    };
+    let whole = json!({
+        "header": {
+            "entityName": header.object.as_str(),
+            "changeType": header.kind.as_str(),
+            "recordIds": ids,
+            "transactionKey": header.transaction_key,
+            "sequenceNumber": header.sequence_number,
+            "commitTimestamp": header.committed_at.0,
+            "commitNumber": header.commit_number.to_string(),
+            "commitUser": header.commit_user,
+            "changeOrigin": header.change_origin,
+        },
+        "body": body,
+    });
+    serde_json::to_string_pretty(&whole).unwrap_or_default()
+}
+
+/// The way of an event: committed, stored, decoded, applied.
+fn steps(stored: &StoredEvent, outcomes: &[Kept], unreadable: Option<&str>) -> Vec<EventStep> {
+    let mut steps = vec![
+        EventStep {
+            at: Some(stored.committed_at),
+            ms: None,
+            title: "Committed in Salesforce".to_owned(),
+            why: format!("Transaction {}, number {}", stored.transaction_key, stored.sequence_number),
+            state: StepState::Done,
+        },
+        EventStep {
+            at: Some(stored.received_at),
+            ms: Some(0),
+            title: "Stored in the change log".to_owned(),
+            why: format!("Position {}, from {}", stored.position, stored.channel),
+            state: StepState::Done,
+        },
+    ];
+    steps.push(match unreadable {
+        None => EventStep {
+            at: None,
+            ms: None,
+            title: "Decoded".to_owned(),
+            why: format!("By its writer schema {}", stored.schema_id),
+            state: StepState::Done,
+        },
+        Some(reason) => EventStep {
+            at: None,
+            ms: None,
+            title: "Not decoded".to_owned(),
+            why: reason.to_owned(),
+            state: StepState::Failed,
+        },
+    });
+    let Some(first) = outcomes.first() else {
+        steps.push(EventStep {
+            at: None,
+            ms: None,
+            title: "Waits to be applied".to_owned(),
+            why: "Events of a channel are applied in order".to_owned(),
+            state: StepState::Waits,
+        });
+        return steps;
+    };
+    let (title, state) = match first.outcome {
+        shadow::EventOutcome::Applied | shadow::EventOutcome::Deleted => ("Applied", StepState::Done),
+        shadow::EventOutcome::Rejected => ("Applied to a rejected record", StepState::Done),
+        shadow::EventOutcome::Dirty | shadow::EventOutcome::Hole => ("Handed to a fetch", StepState::Done),
+        shadow::EventOutcome::Skipped | shadow::EventOutcome::Unmapped => ("Left out", StepState::Skipped),
+        shadow::EventOutcome::DeadLetter => ("Parked as a dead letter", StepState::Failed),
+    };
+    steps.push(EventStep {
+        at: Some(first.applied_at),
+        ms: Some(millis(first.applied_at - stored.received_at)),
+        title: title.to_owned(),
+        why: why(first),
+        state,
+    });
+    steps
+}
+
+fn millis(span: TimeDelta) -> u32 {
+    crate::live::millis(span)
+}
+
+pub(crate) fn parse_object(name: &str) -> Answer<ObjectName> {
+    let mapped = crate::mapped::mapped(&[name.to_owned()])?;
+    mapped.into_iter().next().map(|mapping| mapping.object).ok_or_else(|| Box::new(no_record(name)))
+}
+
+fn parse_record(id: &str) -> Answer<RecordId> {
+    RecordId::parse(id).map_err(|_| Box::new(no_record(id)))
+}
+
+fn no_record(id: &str) -> Problem {
+    let shown: String = id.chars().take(40).collect();
+    Problem::new(
+        "SS-7101",
+        format!("`{shown}` is not a record's id"),
+        "An id has 15 or 18 letters and digits.",
+    )
+}
+
+fn no_event(position: i64) -> Problem {
+    Problem::new(
+        "SS-7102",
+        format!("There is no event at position {position}"),
+        "There never was one, or its day was removed by retention.",
+    )
 }

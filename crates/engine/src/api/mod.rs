@@ -27,6 +27,7 @@
 //! | `replay` | `plan(ReplayRequest) -> ReplayView`, `run(ReplayRequest) -> ReplayView` |
 //! | `rebind` | `plan(RebindKind) -> RebindPlan`, `run(RebindKind) -> RebindPlan` |
 //! | `quota` | `get() -> QuotaView` |
+//! | `metrics` | `text() -> Answer<String>`: OpenMetrics, for `/metrics` |
 
 pub mod audit;
 pub mod backfills;
@@ -38,6 +39,7 @@ pub mod events;
 pub mod flags;
 pub mod holes;
 pub mod lag;
+pub mod metrics;
 pub mod objects;
 pub mod preflight;
 pub mod quota;

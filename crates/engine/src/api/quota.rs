@@ -1,7 +1,16 @@
 //! The org's API quota: how much is used, by whom, for what, and what stops when.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use shadow::quota::{Seen, Work, forecast};
+use store::{Store, api_usage};
+
+use crate::clock;
+use crate::engine::Engine;
+use crate::environment::OpenEnvironment;
+use crate::problem::Answer;
 
 /// Background work, in the order in which it stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, specta::Type)]
@@ -75,4 +84,75 @@ pub struct LimitUse {
     pub max: u32,
     /// When that was told.
     pub at: DateTime<Utc>,
+}
+
+/// Limits that are shown beside the daily calls.
+const OTHERS: [&str; 3] =
+    ["DailyDeliveredPlatformEvents", "DailyBulkV2QueryJobs", "DailyBulkV2QueryFileStorageMB"];
+/// The daily calls, by Salesforce's name.
+const CALLS: &str = "DailyApiRequests";
+
+/// The quota and how it is spent. Asks nobody.
+pub async fn get(engine: &Engine) -> Answer<QuotaView> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    view(&open, &store).await
+}
+
+pub(crate) async fn view(open: &OpenEnvironment, store: &Store) -> Answer<QuotaView> {
+    let now = clock::now();
+    let used = open.quota.used();
+    let limits = open.quota.limits();
+    let seen = api_usage::quota_since(store, CALLS, now - TimeDelta::hours(6)).await?;
+    let samples: Vec<Seen> =
+        seen.iter().map(|sample| Seen { at: sample.at, org_used: sample.used }).collect();
+    let last = seen.last();
+    let max = last.map_or(used.daily_limit, |last| last.maximum);
+    let mut purposes: BTreeMap<String, u32> = BTreeMap::new();
+    let mut hours: BTreeMap<DateTime<Utc>, u32> = BTreeMap::new();
+    for usage in api_usage::last_hours(store, now, 24).await? {
+        *purposes.entry(usage.purpose).or_default() += whole(usage.calls);
+        *hours.entry(usage.hour).or_default() += whole(usage.calls);
+    }
+    let mut purposes: Vec<PurposeUse> =
+        purposes.into_iter().map(|(purpose, calls)| PurposeUse { purpose, calls }).collect();
+    purposes.sort_by(|a, b| b.calls.cmp(&a.calls).then_with(|| a.purpose.cmp(&b.purpose)));
+    let mut others = Vec::new();
+    for name in OTHERS {
+        let kept = api_usage::quota_since(store, name, now - TimeDelta::hours(25)).await?;
+        if let Some(last) = kept.last() {
+            others.push(LimitUse {
+                name: name.to_owned(),
+                used: whole(last.used),
+                max: whole(last.maximum),
+                at: last.at,
+            });
+        }
+    }
+    Ok(QuotaView {
+        used: last.map_or(whole(used.org_used), |last| whole(last.used)),
+        max: whole(max),
+        ours: purposes.iter().map(|purpose| purpose.calls).sum(),
+        reserve: 1.0 - limits.org_stop,
+        own_share: limits.own_share,
+        purposes,
+        hours: hours.into_iter().map(|(hour, calls)| HourUse { hour, calls }).collect(),
+        exhausted_at: forecast(&samples, max, limits).and_then(|forecast| forecast.spent_at),
+        stopped: open.quota.stopped().into_iter().filter_map(background).collect(),
+        limits: others,
+        at: last.map(|last| last.at),
+    })
+}
+
+fn background(work: Work) -> Option<BackgroundWork> {
+    match work {
+        Work::Verification => Some(BackgroundWork::Verification),
+        Work::Polling => Some(BackgroundWork::Polling),
+        Work::Healing => Some(BackgroundWork::Healing),
+        Work::Person => None,
+    }
+}
+
+fn whole(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }

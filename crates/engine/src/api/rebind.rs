@@ -103,11 +103,7 @@ pub async fn run(engine: &Engine, kind: RebindKind) -> Answer<RebindPlan> {
     Ok(plan)
 }
 
-async fn prepare(
-    open: &OpenEnvironment,
-    store: &Store,
-    kind: RebindKind,
-) -> Answer<(Binding, RebindPlan)> {
+async fn prepare(open: &OpenEnvironment, store: &Store, kind: RebindKind) -> Answer<(Binding, RebindPlan)> {
     let client = open.sign_in.client()?;
     let facts = open.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
     let Some((bound, _)) = binding::get(store).await? else {
@@ -176,9 +172,9 @@ fn check_kind(kind: RebindKind, bound: &Binding, found: &Binding) -> Answer<()> 
     let is_same_user = bound.user_id == found.user_id;
     match (kind, is_same_org, is_same_user) {
         (RebindKind::Org, false, _) | (RebindKind::User, true, false) => Ok(()),
-        (_, true, true) => Err(Box::new(nothing(
-            "the database is bound to the org and the user who is signed in.",
-        ))),
+        (_, true, true) => {
+            Err(Box::new(nothing("the database is bound to the org and the user who is signed in.")))
+        }
         (RebindKind::Org, true, false) => Err(Box::new(
             nothing("the org is the same, only the user is another one.")
                 .step("Change the sync user: shadow-sync rebind --user"),

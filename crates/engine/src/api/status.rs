@@ -3,21 +3,26 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::backfills::JobView;
-use super::backfills::{self, JobState};
+use super::backfills::{self, JobKind, JobState, JobView};
+use super::catch_up::{ScheduleKind, ScheduleView};
 use super::counts::CountView;
 use super::environments;
 use super::environments::EnvironmentView;
+use super::quota::QuotaView;
 use super::sign_in::{ApiUsageView, SignInState};
+use super::stream::{StreamView, WorkerView};
 use crate::clock;
 use crate::counting::count_view;
 use crate::engine::{Engine, HostName};
 use crate::environment::OpenEnvironment;
+use crate::live::{self, Freshness};
 use crate::problem::Answer;
 use crate::problem::Problem;
 use crate::statement;
+use shadow::lag::Pace;
 use shadow::{Mapping, ObjectState};
 use store::Store;
+use store::live_facts::LiveFacts;
 use store::objects::ObjectRow;
 
 /// How an object is.
@@ -38,6 +43,14 @@ pub enum ObjectHealth {
     Paused,
     /// Its last job failed.
     Failing,
+    /// Its changes arrive, and nothing is known to be missing; record by record it was not verified.
+    Live,
+    /// Events may have been missed; what they said is being read.
+    CatchingUp,
+    /// It trails Salesforce by more than a quiet stream explains.
+    Late,
+    /// It trails Salesforce by far.
+    FarBehind,
 }
 
 /// One object on the overview.
@@ -60,6 +73,58 @@ pub struct ObjectStatus {
     pub job: Option<JobView>,
     /// What is wrong with it.
     pub problem: Option<Problem>,
+    /// The Salesforce time up to which the table is known to be complete.
+    pub live_through: Option<DateTime<Utc>>,
+    /// How far that lies back, in milliseconds; none while never loaded or since a hole since ever.
+    pub lag_ms: Option<u32>,
+    /// Stored events that wait to be applied.
+    pub backlog_events: u32,
+    /// Age of the oldest of them, in milliseconds.
+    pub backlog_age_ms: Option<u32>,
+    /// When its channel was last heard.
+    pub heard_at: Option<DateTime<Utc>>,
+    /// Whether the stream speaks for it: permitted, and on the channel. Otherwise its catch-up moves it.
+    pub is_confirmed: bool,
+    /// Open holes.
+    pub holes: u32,
+    /// Records that must be fetched.
+    pub dirty: u32,
+    /// Events that could not be processed.
+    pub dead_letters: u32,
+    /// When its ids and stamps were last compared with all of Salesforce's.
+    pub compared_at: Option<DateTime<Utc>>,
+    /// The Salesforce time of the formula columns' last refresh.
+    pub formula_live_through: Option<DateTime<Utc>>,
+    /// When it is caught up next by the clock.
+    pub next_catch_up: Option<DateTime<Utc>>,
+    /// What its health is judged by, each check by itself.
+    pub checks: Vec<HealthCheck>,
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckState {
+    /// As it should be.
+    Good,
+    /// Not known: never verified.
+    Unknown,
+    /// Somebody should look when there is time.
+    Late,
+    /// Somebody should look now.
+    Bad,
+}
+
+/// One thing that an object's health is judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// `heard`, `verified`, `holes`, `lag`, `events`.
+    pub name: String,
+    /// How it came out.
+    pub state: CheckState,
+    /// What was found, in a few words.
+    pub text: String,
 }
 
 /// The database of the environment.
@@ -104,6 +169,14 @@ pub struct StatusView {
     pub objects: Vec<ObjectStatus>,
     /// The org's API quota.
     pub api_usage: Option<ApiUsageView>,
+    /// How that is spent, and what stops when.
+    pub quota: Option<QuotaView>,
+    /// The stream of change events.
+    pub stream: Option<StreamView>,
+    /// The processes that work on this environment.
+    pub workers: Vec<WorkerView>,
+    /// What runs by the clock.
+    pub schedules: Vec<ScheduleView>,
     /// What needs a person, worst first.
     pub problems: Vec<Problem>,
     /// Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`.
@@ -118,14 +191,10 @@ pub async fn status(engine: &Engine) -> StatusView {
     let database = open.database.state();
     let sign_in = open.sign_in.state();
     let mut problems = Vec::new();
-    let mut objects = Vec::new();
-    let mut bound_to = None;
+    let mut found = Found::default();
     if let (DatabaseState::Ready { .. }, Some(store)) = (&database, open.database.try_store()) {
         match look(&open, &store).await {
-            Ok((found, bound)) => {
-                objects = found;
-                bound_to = bound;
-            }
+            Ok(seen) => found = seen,
             Err(problem) => {
                 // The database went away between two looks: the keeper finds out why.
                 open.database.doubt();
@@ -139,8 +208,10 @@ pub async fn status(engine: &Engine) -> StatusView {
     if let SignInState::Failed { problem } = &sign_in {
         problems.push(problem.clone());
     }
+    let Found { objects, bound_to, stream, workers, schedules, quota } = found;
+    problems.extend(stream.as_ref().and_then(|stream| stream.problem.clone()));
     problems.extend(objects.iter().filter_map(|object| object.problem.clone()));
-    let (statement, detail) = statement::statement(&database, &sign_in, &objects);
+    let (statement, detail) = statement::statement(&database, &sign_in, &objects, stream.as_ref());
     let api_usage = open.sign_in.client().ok().and_then(|client| usage(&client));
     StatusView {
         environment: Some(environments::view(engine, &open.config)),
@@ -152,10 +223,16 @@ pub async fn status(engine: &Engine) -> StatusView {
         objects,
         api_usage,
         problems,
-        worker: Some(match open.host.name {
-            HostName::Console => "this console".to_owned(),
-            HostName::CommandLine | HostName::Daemon => open.host.holder(),
+        worker: stream.as_ref().and_then(|stream| stream.worker.clone()).or_else(|| {
+            Some(match open.host.name {
+                HostName::Console => "this console".to_owned(),
+                HostName::CommandLine | HostName::Daemon => open.host.holder(),
+            })
         }),
+        quota,
+        stream,
+        workers,
+        schedules,
         at: clock::now(),
     }
 }
@@ -163,7 +240,7 @@ pub async fn status(engine: &Engine) -> StatusView {
 fn nothing_open() -> StatusView {
     let database = DatabaseState::Closed;
     let sign_in = SignInState::SignedOut;
-    let (statement, detail) = statement::statement(&database, &sign_in, &[]);
+    let (statement, detail) = statement::statement(&database, &sign_in, &[], None);
     StatusView {
         environment: None,
         statement,
@@ -173,28 +250,58 @@ fn nothing_open() -> StatusView {
         bound_to: None,
         objects: Vec::new(),
         api_usage: None,
+        quota: None,
+        stream: None,
+        workers: Vec::new(),
+        schedules: Vec::new(),
         problems: Vec::new(),
         worker: None,
         at: clock::now(),
     }
 }
 
-async fn look(open: &OpenEnvironment, store: &Store) -> Answer<(Vec<ObjectStatus>, Option<String>)> {
+/// What the database says.
+#[derive(Default)]
+struct Found {
+    objects: Vec<ObjectStatus>,
+    bound_to: Option<String>,
+    stream: Option<StreamView>,
+    workers: Vec<WorkerView>,
+    schedules: Vec<ScheduleView>,
+    quota: Option<QuotaView>,
+}
+
+async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
     let bound = store::binding::get(store)
         .await?
         .map(|(bound, _)| format!("{} ({}) as {}", bound.org_name, bound.org_id, bound.user_name));
     let rows = store::objects::list(store).await?;
     let counts = store::counts::last(store).await?;
     let jobs = backfills::job_views(open, store).await?;
+    let facts = store::live_facts::of_objects(store).await?;
+    let schedules = super::catch_up::views(open, store).await?;
+    let next_catch_up = schedules
+        .iter()
+        .find(|schedule| schedule.kind == ScheduleKind::CatchUp)
+        .and_then(|schedule| schedule.next_at);
+    let stream = super::stream::view(open, store, &facts).await?;
+    let (now, salesforce_now) = (clock::now(), open.calls.salesforce_now());
     let mut objects = Vec::new();
     for mapping in Mapping::built_in() {
         let Some(row) = rows.iter().find(|row| row.object == mapping.object) else { continue };
+        let Some(facts) = facts.iter().find(|facts| facts.object == mapping.object) else { continue };
         let count = count_view(&mapping, counts.iter().find(|count| count.object == mapping.object));
-        let job = jobs.iter().find(|job| job.object == mapping.object.as_str()).cloned();
+        // The load says how an object stands; a catch-up beside it does not change that.
+        let of_object = |job: &&JobView| job.object == mapping.object.as_str();
+        let job = jobs.iter().find(of_object).cloned();
+        let load = jobs.iter().filter(of_object).find(|job| job.kind == JobKind::Backfill);
+        let fresh = live::freshness(facts, now, salesforce_now);
+        let heard_at = facts.stream.as_ref().and_then(|stream| stream.heard_at);
+        let base = health(row, &count, load);
         objects.push(ObjectStatus {
             object: mapping.object.to_string(),
             table: mapping.table.clone(),
-            health: health(row, &count, job.as_ref()),
+            health: health_live(base, facts, &fresh, &stream, now),
             problem: job
                 .as_ref()
                 .filter(|job| job.state == JobState::Failed)
@@ -203,10 +310,104 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<(Vec<ObjectStatus
             ready_at: row.ready_at,
             loaded_at: row.loaded_at,
             job,
+            live_through: fresh.live_through,
+            lag_ms: fresh.lag.map(live::millis),
+            backlog_events: small(facts.backlog_events),
+            backlog_age_ms: fresh.backlog_age.map(live::millis),
+            heard_at,
+            is_confirmed: live::is_confirmed(facts, now),
+            holes: small(facts.holes),
+            dirty: small(facts.dirty),
+            dead_letters: small(facts.dead_letters),
+            compared_at: facts.compared_at,
+            formula_live_through: facts.formula_refreshed_at,
+            next_catch_up,
+            checks: checks(facts, &fresh, now),
         });
     }
     objects.sort_by_key(|object| object.health != ObjectHealth::Failing);
-    Ok((objects, bound))
+    Ok(Found {
+        objects,
+        bound_to: bound,
+        stream: Some(stream),
+        workers: super::stream::workers(open, store).await?,
+        schedules,
+        quota: Some(super::quota::view(open, store).await?),
+    })
+}
+
+/// What an object's health is judged by (promise 9).
+fn checks(facts: &LiveFacts, fresh: &Freshness, now: DateTime<Utc>) -> Vec<HealthCheck> {
+    if facts.loaded_at.is_none() {
+        return Vec::new();
+    }
+    let check =
+        |name: &str, state: CheckState, text: String| HealthCheck { name: name.to_owned(), state, text };
+    let heard_at = facts.stream.as_ref().and_then(|stream| stream.heard_at);
+    let heard = match heard_at {
+        Some(at) if shadow::lag::is_heard(Some(at), now) => {
+            check("heard", CheckState::Good, "Heard within 330 s".to_owned())
+        }
+        Some(at) => {
+            check("heard", CheckState::Bad, format!("Last heard {}", at.format("%Y-%m-%d %H:%M:%S UTC")))
+        }
+        None => check("heard", CheckState::Unknown, "No stream was ever received".to_owned()),
+    };
+    let holes = match facts.holes {
+        0 => check("holes", CheckState::Good, "No hole is open".to_owned()),
+        1 => check("holes", CheckState::Late, "One hole is being closed".to_owned()),
+        more => check("holes", CheckState::Late, format!("{more} holes are being closed")),
+    };
+    let lag = match fresh.lag {
+        None => check("lag", CheckState::Unknown, "Up to when it is complete is not known".to_owned()),
+        Some(lag) => {
+            let text = format!("Up to date as of {} s ago", lag.num_seconds());
+            match shadow::lag::pace(lag) {
+                Pace::OnTime => check("lag", CheckState::Good, text),
+                Pace::Late => check("lag", CheckState::Late, text),
+                Pace::FarBehind => check("lag", CheckState::Bad, text),
+            }
+        }
+    };
+    let letters = match facts.dead_letters {
+        0 => check("events", CheckState::Good, "Every event could be processed".to_owned()),
+        more => check("events", CheckState::Late, format!("{more} events could not be processed")),
+    };
+    // Comparing stamps finds what events missed, but no wrong value under a right stamp.
+    let verified = check(
+        "verified",
+        CheckState::Unknown,
+        match facts.compared_at {
+            Some(at) => format!("Ids and stamps compared {}; values never", at.format("%Y-%m-%d %H:%M UTC")),
+            None => "Never verified".to_owned(),
+        },
+    );
+    vec![heard, lag, holes, letters, verified]
+}
+
+/// The health of an object that is loaded, by its stream; what a load or a person has to say comes first.
+fn health_live(
+    base: ObjectHealth,
+    facts: &LiveFacts,
+    fresh: &Freshness,
+    stream: &StreamView,
+    now: DateTime<Utc>,
+) -> ObjectHealth {
+    if !matches!(base, ObjectHealth::CountsAgree | ObjectHealth::Loaded) || stream.worker.is_none() {
+        return base;
+    }
+    let heard_at = facts.stream.as_ref().and_then(|stream| stream.heard_at);
+    match fresh.lag.map(shadow::lag::pace) {
+        _ if facts.holes > 0 => ObjectHealth::CatchingUp,
+        Some(Pace::FarBehind) => ObjectHealth::FarBehind,
+        Some(Pace::Late) => ObjectHealth::Late,
+        Some(Pace::OnTime) if shadow::lag::is_heard(heard_at, now) => ObjectHealth::Live,
+        Some(Pace::OnTime) | None => base,
+    }
+}
+
+fn small(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 fn health(row: &ObjectRow, count: &CountView, job: Option<&JobView>) -> ObjectHealth {

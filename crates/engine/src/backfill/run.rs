@@ -77,6 +77,7 @@ pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
             Err(_) => tracing::error!(job.id = turn.id.0, "a job ended unexpectedly"),
         }
         environment.loads.ended(turn.id);
+        environment.live.holes.notify_one();
         environment.notices.publish(&[View::Jobs, View::Status, View::Counts, View::Rejects, View::Audit]);
     }
 }

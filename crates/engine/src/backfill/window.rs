@@ -12,8 +12,8 @@ use shadow::RowChunk;
 use shadow::hole::OVERLAP_MS;
 use store::jobs::{self, BulkJob, Job, JobStage, Requested};
 use store::merge;
-use store::reads::{self, Read, ReadKind};
 use store::objects;
+use store::reads::{self, Read, ReadKind};
 
 use super::fetch::unreadable;
 use super::pages::{self, rows_view};

@@ -159,7 +159,7 @@ impl Applier {
             self.term.dirty.notify_one();
         }
         if applied.holes > 0 {
-            self.term.holes.notify_one();
+            self.term.look_at_holes();
         }
         self.untold = true;
     }

@@ -1,7 +1,7 @@
 //! How far each object's table is complete, and how far it trails: what the status, the samples and the metrics say.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shadow::live_through::{Facts, HoleStart, is_confirmed, live_through};
+use shadow::live_through::{Facts, HoleStart, is_confirmed as confirmed_lately, live_through};
 use shadow::value::Moment;
 use store::live_facts::LiveFacts;
 
@@ -23,14 +23,11 @@ pub(crate) struct Freshness {
 pub(crate) fn freshness(facts: &LiveFacts, now: DateTime<Utc>, salesforce_now: DateTime<Utc>) -> Freshness {
     let moment = |time: Option<DateTime<Utc>>| time.map(Moment::from);
     let stream = facts.stream.as_ref();
-    let confirmed = |at: Option<DateTime<Utc>>| is_confirmed(moment(at), now.into());
     let judged = Facts {
         loaded: moment(facts.loaded_at),
         caught_up: moment(facts.watermark),
         stream: moment(stream.and_then(|stream| stream.proven_until)),
-        // Membership changes with the org's setup; who may not look at that learns it by the object's events.
-        is_confirmed: stream
-            .is_some_and(|stream| confirmed(stream.permitted_at) && stream.member_at.is_some()),
+        is_confirmed: is_confirmed(facts, now),
         oldest_unapplied: moment(facts.oldest_unapplied),
         oldest_dirty: moment(facts.oldest_dirty),
         oldest_dead_letter: moment(facts.oldest_dead_letter),
@@ -45,6 +42,13 @@ pub(crate) fn freshness(facts: &LiveFacts, now: DateTime<Utc>, salesforce_now: D
         lag: live_through.map(|through| shadow::lag::lag(through, salesforce_now)),
         backlog_age: facts.oldest_received_at.map(|oldest| shadow::lag::backlog_age(Some(oldest), now)),
     }
+}
+
+/// Whether the stream speaks for an object: its permission was confirmed lately, and the channel is known to carry it.
+pub(crate) fn is_confirmed(facts: &LiveFacts, now: DateTime<Utc>) -> bool {
+    let lately = |at: Option<DateTime<Utc>>| confirmed_lately(at.map(Moment::from), now.into());
+    // Membership changes with the org's setup; who may not look at that learns it by the object's events.
+    facts.stream.as_ref().is_some_and(|stream| lately(stream.permitted_at) && stream.member_at.is_some())
 }
 
 /// Milliseconds for a screen.

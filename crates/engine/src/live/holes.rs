@@ -46,7 +46,7 @@ pub(crate) async fn close(term: Arc<Term>, stop: CancellationToken) -> Answer<()
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            () = term.holes.notified() => {}
+            () = term.environment.live.holes.notified() => {}
             () = tokio::time::sleep(SWEEP) => {}
         }
     }

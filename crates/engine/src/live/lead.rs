@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use salesforce::pubsub::{PubSub, PubSubOptions};
 use store::leases::{self, Lease, LeaseKey, LeaseTimes};
 use store::{Disposition, Store, workers};
 use tokio_util::sync::CancellationToken;
@@ -130,16 +129,10 @@ async fn begin(
     for (object, problem) in environment.live.mappings.describe_all(environment, &client).await {
         tracing::warn!(object.name = %object, problem.code = problem.code, "an object cannot be mapped: {}", problem.title);
     }
-    let pubsub = pubsub(environment)?;
-    let term = Arc::new(Term::new(
-        environment.clone(),
-        store.clone(),
-        client,
-        pubsub,
-        lease.clone(),
-        channels,
-        ending.clone(),
-    ));
+    let pubsub = environment.new_pubsub()?;
+    environment.live.keep_pubsub(&pubsub);
+    let term =
+        Arc::new(Term::new(environment.clone(), store.clone(), client, pubsub, lease.clone(), channels));
     let supervisor = Supervisor::new(ending.clone());
     for channel in term.channels.clone() {
         let (receiving, applying) = (term.clone(), term.clone());
@@ -203,18 +196,6 @@ async fn give_back(store: &Store, lease: Option<Lease>) {
     if !matches!(released, Ok(Ok(()))) {
         tracing::info!("the lease of the stream could not be given back; it runs out by itself");
     }
-}
-
-/// The way to Salesforce's events.
-fn pubsub(environment: &OpenEnvironment) -> Answer<PubSub> {
-    let facts = environment.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
-    let tokens = environment.sign_in.tokens()?;
-    let origins = crate::session::origin_policy(&environment.config);
-    let options = PubSubOptions {
-        silence: environment.timing.silence,
-        ..PubSubOptions::new(environment.config.pubsub_endpoint.clone(), origins)
-    };
-    Ok(PubSub::new(options, tokens, facts.identity.org_id)?)
 }
 
 fn no_channel(config: &config::Environment) -> Problem {

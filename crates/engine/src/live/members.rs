@@ -169,7 +169,7 @@ async fn follow(
         Some(_) => doubtful.insert(object.clone(), why),
         None => doubtful.remove(object),
     };
-    term.holes.notify_one();
+    term.look_at_holes();
     term.environment.notices.publish(&[View::Status, View::Stream, View::Holes]);
     Ok(())
 }

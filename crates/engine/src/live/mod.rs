@@ -22,19 +22,23 @@ mod schedule;
 mod standing;
 mod term;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use salesforce::pubsub::PubSub;
 
 use shadow::ObjectName;
 use shadow::event::ChannelName;
 use store::{Store, checkpoints, leases};
 
-pub(crate) use freshness::{Freshness, freshness, millis};
+pub(crate) use freshness::{Freshness, freshness, is_confirmed, millis};
 pub(crate) use lead::{STREAM, lead};
 pub(crate) use mappings::Mappings;
 pub(crate) use presence::{announce, say_goodbye};
 pub(crate) use schedule::{CATCH_UP, FORMULAS, RETENTION, RETENTION_CRON};
-pub(crate) use standing::Board;
+pub(crate) use standing::{Board, severity};
 
+use crate::environment::OpenEnvironment;
 use crate::metrics::Metrics;
 
 /// What the tasks of the live side share with the rest of the process.
@@ -46,6 +50,22 @@ pub(crate) struct Desk {
     pub mappings: Mappings,
     /// What is counted and measured.
     pub metrics: Metrics,
+    /// Wakes who closes holes: one was opened, or a job ended.
+    pub holes: tokio::sync::Notify,
+    /// The way to Salesforce's events, made once.
+    pubsub: Mutex<Option<PubSub>>,
+}
+
+impl Desk {
+    /// The way to Salesforce's events, if it was made.
+    pub(crate) fn pubsub(&self) -> Option<PubSub> {
+        self.pubsub.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps a way to Salesforce's events for others.
+    pub(crate) fn keep_pubsub(&self, pubsub: &PubSub) {
+        *self.pubsub.lock().unwrap_or_else(PoisonError::into_inner) = Some(pubsub.clone());
+    }
 }
 
 /// Times that tests shorten.
@@ -70,6 +90,12 @@ impl Default for Timing {
             sample_every: Duration::from_secs(5),
         }
     }
+}
+
+/// The channels that this environment subscribes to.
+pub(crate) fn planned_channels(environment: &OpenEnvironment) -> Vec<ChannelName> {
+    let planned = channels::channels(environment.config.channel.as_deref(), &shadow::Mapping::built_in());
+    planned.unwrap_or_default().into_iter().map(|channel| channel.name).collect()
 }
 
 /// Whether some process is about to stream an object and has no position yet: what changes before it has one is not

@@ -175,7 +175,7 @@ impl Receiver {
         let Some(why) = self.outage else { return Ok(()) };
         gaps::open_since_proven(&self.term, &self.channel, &self.channel.objects, why, arrived).await?;
         self.outage = None;
-        self.term.holes.notify_one();
+        self.term.look_at_holes();
         Ok(())
     }
 
@@ -221,12 +221,12 @@ impl Receiver {
             self.term.environment.live.metrics.stored(&stored);
             self.term.arrived(channel);
             if stored.unreadable > 0 {
-                self.term.holes.notify_one();
+                self.term.look_at_holes();
             }
         }
         if saves_position {
             if !holes.is_empty() {
-                self.term.holes.notify_one();
+                self.term.look_at_holes();
             }
             *needs_first = false;
             self.begins_anew = false;
@@ -244,6 +244,7 @@ impl Receiver {
             }
             Ended::Slept => {
                 tracing::info!(channel.name = %self.channel.name, "the machine slept; the stream begins again");
+                self.term.pubsub.forget_connection().await;
                 self.show(ChannelStanding::plain(StreamState::Connecting)).await?;
                 return Ok(());
             }
@@ -264,7 +265,7 @@ impl Receiver {
                     gaps::open_since_proven(&self.term, &self.channel, &self.channel.objects, why, now)
                         .await?;
                     self.outage = Some(why);
-                    self.term.holes.notify_one();
+                    self.term.look_at_holes();
                 }
                 let after = after.min(self.term.environment.timing.longest_retry);
                 let retry_at = clock::now() + after;

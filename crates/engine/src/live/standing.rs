@@ -57,15 +57,8 @@ impl ChannelStanding {
     }
 }
 
-impl Standing {
-    /// The channel that is worst off: what the stream as a whole is.
-    pub(crate) fn worst(&self) -> Option<&ChannelStanding> {
-        self.channels.values().max_by_key(|channel| severity(channel.state))
-    }
-}
-
 /// How bad a state is; the worst channel speaks for the stream.
-fn severity(state: StreamState) -> u8 {
+pub(crate) fn severity(state: StreamState) -> u8 {
     match state {
         StreamState::Live => 0,
         StreamState::Connecting => 1,
@@ -126,13 +119,6 @@ impl Board {
             had
         });
     }
-
-    /// Whether every channel is subscribed, and there is one.
-    pub(crate) fn is_live(&self) -> bool {
-        let board = self.0.borrow();
-        !board.channels.is_empty()
-            && board.channels.values().all(|channel| channel.state == StreamState::Live)
-    }
 }
 
 #[cfg(test)]
@@ -140,14 +126,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_channel_speaks_for_the_stream() {
+    fn the_same_said_again_is_nothing_new() {
         let board = Board::default();
-        assert!(!board.is_live());
         assert!(board.channel("a", ChannelStanding::live(DateTime::UNIX_EPOCH)));
-        assert!(!board.channel("a", ChannelStanding::live(DateTime::UNIX_EPOCH)), "nothing is new");
-        assert!(board.is_live());
-        board.channel("b", ChannelStanding::plain(StreamState::Backoff));
-        assert_eq!(board.now().worst().map(|channel| channel.state), Some(StreamState::Backoff));
-        assert!(!board.is_live());
+        assert!(!board.channel("a", ChannelStanding::live(DateTime::UNIX_EPOCH)));
+        assert!(board.channel("a", ChannelStanding::plain(StreamState::Backoff)));
+    }
+
+    #[test]
+    fn a_stream_that_fails_is_worse_than_one_that_waits() {
+        assert!(severity(StreamState::Failed) > severity(StreamState::Backoff));
+        assert!(severity(StreamState::Backoff) > severity(StreamState::Live));
     }
 }

@@ -10,7 +10,6 @@ use shadow::event::ChannelName;
 use store::Store;
 use store::leases::LeaseKey;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::channels::Channel;
 use crate::environment::OpenEnvironment;
@@ -24,14 +23,10 @@ pub(crate) struct Term {
     /// Checked by every commit of the term.
     pub lease: LeaseKey,
     pub channels: Vec<Channel>,
-    /// Ends the term: the lease is gone, or was given back.
-    pub ending: CancellationToken,
     arrivals: Mutex<HashMap<ChannelName, Instant>>,
     stored: HashMap<ChannelName, Notify>,
     /// Wakes who fetches dirty records.
     pub dirty: Notify,
-    /// Wakes who closes holes.
-    pub holes: Notify,
 }
 
 impl Term {
@@ -42,7 +37,6 @@ impl Term {
         pubsub: PubSub,
         lease: LeaseKey,
         channels: Vec<Channel>,
-        ending: CancellationToken,
     ) -> Self {
         let stored = channels.iter().map(|channel| (channel.name.clone(), Notify::new())).collect();
         Self {
@@ -52,11 +46,9 @@ impl Term {
             pubsub,
             lease,
             channels,
-            ending,
             arrivals: Mutex::default(),
             stored,
             dirty: Notify::new(),
-            holes: Notify::new(),
         }
     }
 
@@ -68,6 +60,11 @@ impl Term {
         if let Some(stored) = self.stored.get(channel) {
             stored.notify_one();
         }
+    }
+
+    /// Something about holes changed: who closes them looks again.
+    pub(crate) fn look_at_holes(&self) {
+        self.environment.live.holes.notify_one();
     }
 
     /// When events of a channel were last stored in this term.

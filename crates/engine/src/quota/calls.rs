@@ -13,6 +13,7 @@ use crate::clock;
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pending: Mutex<BTreeMap<(DateTime<Utc>, &'static str), u32>>,
+    totals: Mutex<BTreeMap<&'static str, u64>>,
     usage: Mutex<Option<(ApiUsage, DateTime<Utc>)>>,
     /// Salesforce's clock minus this machine's, in milliseconds.
     ahead_ms: AtomicI64,
@@ -30,6 +31,8 @@ impl Calls {
             let hour = now.duration_trunc(TimeDelta::hours(1)).unwrap_or(now);
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             *pending.entry((hour, made.purpose.as_str())).or_default() += 1;
+            let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            *totals.entry(made.purpose.as_str()).or_default() += 1;
         }
         if let Some(at) = made.at {
             // A Date header is cut to the second, so Salesforce is at least so far.
@@ -53,6 +56,12 @@ impl Calls {
         for (hour, purpose, calls) in taken {
             *pending.entry((hour, purpose)).or_default() += calls;
         }
+    }
+
+    /// Calls since this process started, by purpose.
+    pub(crate) fn totals(&self) -> Vec<(&'static str, u64)> {
+        let totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.iter().map(|(purpose, calls)| (*purpose, *calls)).collect()
     }
 
     /// How many calls wait to be written down.

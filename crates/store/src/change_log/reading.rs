@@ -229,6 +229,25 @@ pub async fn get(store: &Store, position: i64) -> Result<Option<StoredEvent>, Er
     row.map(EventRow::read).transpose()
 }
 
+/// Where an event is in the log, on whatever channel it came; none if it is not there.
+pub async fn position_of(
+    store: &Store,
+    object: &ObjectName,
+    transaction_key: &str,
+    sequence_number: i32,
+) -> Result<Option<i64>, Error> {
+    let position = sqlx::query_scalar!(
+        "select position from shadow_sync.change_log
+          where transaction_key = $1 and sequence_number = $2 and object = $3 limit 1",
+        transaction_key,
+        sequence_number,
+        object.as_str(),
+    )
+    .fetch_optional(store.pool())
+    .await?;
+    Ok(position)
+}
+
 /// When the oldest event that is still there was received.
 pub async fn earliest(store: &Store) -> Result<Option<DateTime<Utc>>, Error> {
     let earliest = sqlx::query_scalar!("select min(received_at) from shadow_sync.change_log")

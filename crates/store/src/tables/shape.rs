@@ -100,6 +100,14 @@ impl<'a> TableShape<'a> {
         ))
     }
 
+    /// Seconds since the row written longest ago was written; null without rows.
+    pub(crate) fn oldest_write(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select extract(epoch from now() - min(updated_at))::float8 from {}",
+            self.table
+        ))
+    }
+
     /// What is stored of some ids: key, as_of, system_modstamp, read_no, row_hash, created_date, unique value.
     /// `$1` ids.
     pub(crate) fn state(&self) -> Statement {
