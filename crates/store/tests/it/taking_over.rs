@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use store::leases::{self, LeaseTimes};
 use store::workers::{self, HostKind, Role, Worker};
 use store::{Error, ServerChange, Store, StoreOptions, change_log};
@@ -167,4 +167,38 @@ async fn behind_a_pooler_the_log_works_as_well(pool: PgPool) {
     assert_eq!(appended.stored, 1);
     assert_eq!(change_log::next_batch(&store, &channel(), 0, 10).await.unwrap().len(), 1);
     store.close().await;
+}
+
+/// A role that may use our tables and nothing else; it goes with the database.
+async fn plain_role(pool: &PgPool) -> String {
+    let role = format!("plain_{}", pool.connect_options().get_database().unwrap());
+    let create = format!(
+        "create role \"{role}\"; grant usage on schema shadow_sync to \"{role}\";
+         grant all on all tables in schema shadow_sync to \"{role}\""
+    );
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(pool).await.unwrap();
+    role
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_successor_that_may_end_nobodys_session_takes_over_all_the_same(pool: PgPool) {
+    let role = plain_role(&pool).await;
+    let options = (*pool.connect_options()).clone().options([("role", role.as_str())]);
+    let next = Store::connect_with(options, StoreOptions::default()).await.unwrap();
+    let holder = connect(&pool).await;
+    let mut lease = leases::acquire_for(&holder, "stream", "one", LeaseTimes::STREAM).await.unwrap().unwrap();
+    run_out(&pool).await;
+    let taken = leases::acquire_for(&next, "stream", "two", LeaseTimes::STREAM).await.unwrap();
+    assert!(taken.is_some());
+    // The session before is there still, but it is not the holder any more.
+    let late = leases::renew(&holder, &mut lease).await;
+    assert!(matches!(late, Err(Error::LeaseLost { .. })), "{late:?}");
+    // What such a role may not ask is not compared.
+    let identity = next.server_identity().await.unwrap();
+    assert_eq!(identity.change_since(&holder.server_identity().await.unwrap()), None);
+    drop(taken);
+    next.close().await;
+    holder.close().await;
+    let drop = format!("drop owned by \"{role}\"; drop role \"{role}\"");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&pool).await.unwrap();
 }
