@@ -6,9 +6,9 @@ use sqlx::PgPool;
 use store::change_log::{self, Appended, LogFilter};
 use store::checkpoints;
 use store::event_outcomes::{self, NewOutcome};
-use store::{Error, channel_members, dead_letters, holes, leases};
+use store::{Error, Store, StoreOptions, channel_members, dead_letters, holes, leases};
 
-use crate::events::{Stream, at, event, of_records, unreadable};
+use crate::events::{Stream, at, channel, event, of_records, unreadable};
 use crate::world::product_id;
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
@@ -318,4 +318,57 @@ async fn a_stream_that_stops_being_live_leaves_an_outage(pool: PgPool) {
     let checkpoint = checkpoints::get(&stream.store, &stream.channel).await.unwrap().unwrap();
     assert_eq!((checkpoint.state, checkpoint.worker.as_deref()), (StreamState::Live, Some("two")));
     leases::release(&stream.store, stream.lease).await.unwrap();
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn days_are_utc_whatever_the_servers_time_zone(pool: PgPool) {
+    let plain = Stream::start(pool.clone()).await;
+    leases::release(&plain.store, plain.lease).await.unwrap();
+    for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+        let options = (*pool.connect_options()).clone().options([("timezone", zone)]);
+        let store = Store::connect_with(options, StoreOptions::default()).await.unwrap();
+        let lease = leases::acquire(&store, "stream", zone).await.unwrap().unwrap();
+        let stream = Stream { store, lease, channel: channel() };
+        stream.run("update shadow_sync.log_head set partitions_until = null").await;
+        stream.append(&[event(u32::try_from(zone.len()).unwrap(), 1)]).await;
+        let today = stream.today().await.format("%Y%m%d");
+        let in_its_day: String = sqlx::query_scalar(
+            "select tableoid::regclass::text from shadow_sync.change_log order by position desc limit 1",
+        )
+        .fetch_one(stream.store.pool())
+        .await
+        .unwrap();
+        assert_eq!(in_its_day, format!("shadow_sync.change_log_{today}"));
+        leases::release(&stream.store, stream.lease).await.unwrap();
+        stream.store.close().await;
+    }
+    let partitions = "select count(*) from pg_inherits where inhparent = 'shadow_sync.change_log'::regclass";
+    let count: i64 = sqlx::query_scalar(partitions).fetch_one(&pool).await.unwrap();
+    assert_eq!(count, 2);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn an_append_whose_connection_is_cut_can_be_repeated(pool: PgPool) {
+    let stream = Stream::start(pool.clone()).await;
+    stream.append(&[event(1, 1)]).await;
+    // Another channel's appender holds the end of the log.
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("select from shadow_sync.log_head for update").execute(&mut *other).await.unwrap();
+    let events = [event(2, 1)];
+    let objects = [ObjectName::product()];
+    let appending =
+        change_log::append(&stream.store, stream.lease.key(), &stream.channel, &events, &objects, &[]);
+    let cut = async {
+        let blocked = "select pg_terminate_backend(pid) from pg_stat_activity
+                        where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query(blocked).fetch_all(&pool).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (appended, ()) = tokio::join!(appending, cut);
+    assert_eq!(appended.unwrap_err().disposition(), store::Disposition::Retry);
+    other.rollback().await.unwrap();
+    let checkpoint = checkpoints::get(&stream.store, &stream.channel).await.unwrap().unwrap();
+    assert_eq!(checkpoint.replay_id, Some(ReplayId::new(1_u32.to_be_bytes().to_vec())));
+    assert_eq!(stream.append(&events).await.last_position, 2);
 }
