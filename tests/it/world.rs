@@ -248,9 +248,91 @@ impl World {
         self.value("sf_product_shadow", "product_id", product, "sku").await
     }
 
+    /// What differs between the org and the shadow: values of fields that events and reads carry, records that are in no
+    /// place or in several. Nothing if they agree.
+    pub async fn differences(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (object, table, key, fields) in [
+            (
+                "Product2",
+                "sf_product_shadow",
+                "product_id",
+                &["Name", "ProductCode", "StockKeepingUnit", "IsActive"][..],
+            ),
+            (
+                "PricebookEntry",
+                "sf_pricebook_shadow",
+                "pricebook_entry_id",
+                &["UnitPrice", "IsActive", "Name", "ProductCode"],
+            ),
+            (
+                "Account",
+                "sf_account_eligibility_shadow",
+                "account_id",
+                &["Internet_Eligibility__c", "Eligibility_Source__c"],
+            ),
+        ] {
+            let query = format!(
+                "select {key}, raw_payload from {table}
+                 union all select record_id, raw_payload from shadow_sync.rejects where object = '{object}'"
+            );
+            let rows: Vec<(String, serde_json::Value)> =
+                sqlx::query_as(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await.expect("rows");
+            let mut stored = std::collections::HashMap::new();
+            for (id, payload) in rows {
+                if stored.insert(id.clone(), payload).is_some() {
+                    found.push(format!("{object} {id} is in two places"));
+                }
+            }
+            let query = format!("select record_id from shadow_sync.tombstones where object = '{object}'");
+            let gone: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+                .fetch_all(&self.pool)
+                .await
+                .expect("tombstones");
+            let org = self.org.org();
+            for id in org.ids(object, 0, 100_000) {
+                let id = id.to_string();
+                let Some(record) = org.record(object, &id) else { continue };
+                let Some(payload) = stored.remove(&id) else {
+                    found.push(format!("{object} {id} is missing"));
+                    continue;
+                };
+                for field in fields {
+                    let (here, there) = (plain(&payload[*field]), plain(&record[*field]));
+                    if here != there {
+                        found.push(format!("{object} {id}: {field} is {here:?}, in the org {there:?}"));
+                    }
+                }
+                if gone.contains(&id) {
+                    found.push(format!("{object} {id} has a tombstone and is alive"));
+                }
+            }
+            found.extend(stored.into_keys().map(|id| format!("{object} {id} is not in the org")));
+        }
+        found
+    }
+
+    /// Waits until nothing waits, and says what differs then.
+    pub async fn assert_same(&self) {
+        self.until_settled().await;
+        let differences = self.differences().await;
+        assert!(differences.is_empty(), "{differences:#?}\n{}", self.standing().await);
+    }
+
     /// Asks one number of the database.
     pub async fn number(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.pool).await.expect("a number")
+    }
+}
+
+/// A value without its form: numbers by what they are.
+fn plain(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) if text.is_empty() => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => number.as_f64().map(|number| format!("{number:.4}")),
+        other => Some(other.to_string()),
     }
 }
 

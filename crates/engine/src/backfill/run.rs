@@ -422,7 +422,9 @@ impl Run {
             self.loaded(read_end).await?;
             // What a comparison of stamps finds equal was not read: a change that moved no stamp is not in it.
             let from = bulk.stamps_only.then_some(DateTime::UNIX_EPOCH);
-            go_on!(self.close_behind(Closing { from, up_to: read_end, compared_ids: true }).await?);
+            // The end is told to the second, and cut: it lies within the second that it names.
+            let up_to = read_end + chrono::TimeDelta::seconds(1);
+            go_on!(self.close_behind(Closing { from, up_to, compared_ids: true }).await?);
         }
         // The results would count against the org's storage for a week; a job that cannot be deleted is no failure.
         if let Err(error) = client.delete_query_job(&bulk.id).await {

@@ -1,7 +1,7 @@
 //! Holes that the receiver opens: what lies before the first position, behind a lost one, and in an outage that only
 //! Salesforce or a person can end.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use shadow::ObjectName;
 use shadow::event::ChannelName;
 use store::checkpoints;
@@ -11,9 +11,6 @@ use store::jobs::{self, JobKind, JobState};
 use super::channels::Channel;
 use super::term::Term;
 use crate::problem::Answer;
-
-/// Salesforce's time is known to the second; a hole ends behind what it may be.
-const ROUNDING: TimeDelta = TimeDelta::seconds(2);
 
 /// The holes that end at the first position saved of a new subscription, to be opened in the commit that saves it.
 ///
@@ -36,7 +33,7 @@ pub(crate) async fn before_first(
             (_, _, Some(proven)) => (Some(proven), HoleWhy::ChannelChanged),
             _ => (read_since(term, object).await?, HoleWhy::FirstPosition),
         };
-        opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(arrived + ROUNDING)));
+        opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(arrived)));
     }
     Ok(opened)
 }
@@ -81,7 +78,7 @@ pub(crate) async fn open_since_proven(
             Some(proven) => Some(proven),
             None => read_since(term, object).await?,
         };
-        opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(now + ROUNDING)));
+        opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(now)));
     }
     Ok(holes::open(&term.store, &term.lease, &opened).await?)
 }

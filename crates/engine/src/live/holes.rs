@@ -23,7 +23,7 @@ pub(crate) const SYSTEM: &str = "Shadow Sync";
 /// How long to wait before looking again unasked.
 const SWEEP: Duration = Duration::from_secs(10);
 /// How long to wait after a job that left an object's holes open; it doubles with each.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
