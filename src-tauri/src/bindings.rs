@@ -6,7 +6,8 @@ use anyhow::Context;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
 use crate::commands::{
-    audit, backfills, catch_up, counts, environments, objects, preflight, rejects, sign_in, status,
+    audit, backfills, catch_up, counts, environments, events, flags, lag, objects, preflight, rejects,
+    replay, sign_in, status,
 };
 use crate::notices::Stale;
 
@@ -37,6 +38,17 @@ pub fn builder() -> Builder<tauri::Wry> {
             catch_up::refresh_formulas,
             objects::pause_objects,
             objects::resume_objects,
+            events::list_events,
+            events::get_event,
+            events::list_dead_letters,
+            events::retry_dead_letters,
+            events::discard_dead_letters,
+            replay::plan_replay,
+            replay::run_replay,
+            lag::lag_samples,
+            lag::list_holes,
+            flags::list_flags,
+            flags::set_flag,
             counts::last_counts,
             counts::count_now,
             rejects::list_rejects,

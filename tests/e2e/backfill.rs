@@ -14,7 +14,7 @@ async fn a_load_is_planned_paused_resumed_and_cancelled_from_the_window() {
     // Salesforce takes longer to prepare the results than anybody in this test waits.
     let slow = Options { bulk_running: Duration::from_mins(10), ..org::options(&callback) };
     let org = org::start(slow).await;
-    let window = Window::open().await;
+    let window = Window::open_with(&[("SHADOW_SYNC_PUBSUB_ENDPOINT", org.grpc_url().as_str())]).await;
     to_sign_in(&window, &org, &callback).await;
     window.press("wizard-sign-in").await;
     org::decide(&window.content("authorize-url").await, "approve").await;

@@ -44,7 +44,7 @@ pub async fn to_first_backfill(window: &Window) {
 async fn the_wizard_leads_from_an_address_to_equal_counts() {
     let callback = callback();
     let org = org::start(org::options(&callback)).await;
-    let window = Window::open().await;
+    let window = Window::open_with(&[("SHADOW_SYNC_PUBSUB_ENDPOINT", org.grpc_url().as_str())]).await;
     to_sign_in(&window, &org, &callback).await;
 
     // A person who denies is told so, and can begin again.
@@ -80,7 +80,11 @@ async fn the_wizard_leads_from_an_address_to_equal_counts() {
     window.press("nav-overview").await;
     for object in OBJECTS {
         let row = format!("[data-testid='ledger-{object}']");
-        window.wait_for(&format!("{row}[data-health='countsAgree'], {row}[data-health='loaded']")).await;
+        window
+            .wait_for(&format!(
+                "{row}[data-health='countsAgree'], {row}[data-health='loaded'], {row}[data-health='live']"
+            ))
+            .await;
     }
 
     // Both sides are counted at one moment, and nothing is unexplained.

@@ -5,6 +5,7 @@
 
 mod backfill;
 mod connect;
+mod live;
 mod look_around;
 mod org;
 mod window;

@@ -38,11 +38,16 @@ impl Drop for Driver {
 impl Window {
     /// Opens the console as on a machine that never saw it.
     pub async fn open() -> Self {
+        Self::open_with(&[]).await
+    }
+
+    /// Opens the console as on a machine that never saw it, with these variables.
+    pub async fn open_with(variables: &[(&str, &str)]) -> Self {
         let program = console();
         let folder =
             tempfile::Builder::new().prefix("shadow-sync-window-").tempdir().expect("a temporary folder");
         let port = free_port();
-        let driver = start_driver(port, &folder);
+        let driver = start_driver(port, &folder, variables);
         let options = json!({ "binary": program, "args": [] });
         let wish = [("webkitgtk:browserOptions".to_owned(), options)].into_iter().collect();
         let url = format!("http://127.0.0.1:{port}");
@@ -145,6 +150,12 @@ impl Window {
         self.client.execute(script, vec![]).await.expect("the script runs")
     }
 
+    /// Waits until an expression has this value inside the window.
+    pub async fn until_evaluates(&self, script: &str, wished: &serde_json::Value) {
+        let look = async || (self.evaluate(script).await == *wished).then_some(());
+        self.patiently(&format!("{script} = {wished}"), look).await;
+    }
+
     async fn all_text(&self) -> String {
         let body = self.client.find(Locator::Css("body")).await;
         match body {
@@ -184,7 +195,7 @@ fn console() -> PathBuf {
     program
 }
 
-fn start_driver(port: u16, folder: &TempDir) -> Driver {
+fn start_driver(port: u16, folder: &TempDir, variables: &[(&str, &str)]) -> Driver {
     let inner = |name: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir_all(&path).expect("a folder of the test's own");
@@ -202,6 +213,7 @@ fn start_driver(port: u16, folder: &TempDir) -> Driver {
         .env("XDG_DATA_HOME", inner("data"))
         .env("XDG_CACHE_HOME", inner("cache"))
         .env_remove("SHADOW_SYNC_ENV")
+        .envs(variables.iter().copied())
         .stdout(Stdio::from(log.try_clone().expect("the log can be shared")))
         .stderr(log)
         .spawn();

@@ -51,6 +51,28 @@ export const commands = {
 	pauseObjects: (objects: string[]) => __TAURI_INVOKE<string[]>("pause_objects", { objects }),
 	/**  Lets the work on these objects go on; on all of them where none is named. */
 	resumeObjects: (objects: string[]) => __TAURI_INVOKE<string[]>("resume_objects", { objects }),
+	/**  Events, newest first, behind `filter.after`. */
+	listEvents: (filter: EventFilter_Deserialize) => __TAURI_INVOKE<EventsView_Serialize>("list_events", { filter }),
+	/**  One event, decoded, with what was done with it and why. */
+	getEvent: (position: number) => __TAURI_INVOKE<EventDetail_Serialize>("get_event", { position }),
+	/**  Events that could not be processed, by cause. */
+	listDeadLetters: () => __TAURI_INVOKE<DeadLettersView_Serialize>("list_dead_letters"),
+	/**  Has the records of dead letters fetched and returns how many records that are. */
+	retryDeadLetters: (ids: string[]) => __TAURI_INVOKE<number>("retry_dead_letters", { ids }),
+	/**  Gives dead letters up and returns how many records are fetched in their place. */
+	discardDeadLetters: (ids: string[]) => __TAURI_INVOKE<number>("discard_dead_letters", { ids }),
+	/**  What a replay would look at and fetch; changes nothing. */
+	planReplay: (request: ReplayRequest_Deserialize) => __TAURI_INVOKE<ReplayView_Serialize>("plan_replay", { request }),
+	/**  Looks at the events and has the records that disagree fetched. */
+	runReplay: (request: ReplayRequest_Deserialize) => __TAURI_INVOKE<ReplayView_Serialize>("run_replay", { request }),
+	/**  Samples between two moments, at most `points` of them. */
+	lagSamples: (from: string, until: string, points: number) => __TAURI_INVOKE<LagSeries_Serialize>("lag_samples", { from, until, points }),
+	/**  Spans in which events may be missing, open ones first. */
+	listHoles: () => __TAURI_INVOKE<HoleView_Serialize[]>("list_holes"),
+	/**  The flags and their values. */
+	listFlags: () => __TAURI_INVOKE<FlagView_Serialize[]>("list_flags"),
+	/**  Switches a flag and returns all of them. */
+	setFlag: (name: FlagName, on: boolean) => __TAURI_INVOKE<FlagView_Serialize[]>("set_flag", { name, on }),
 	/**  The last counts; asks nobody. */
 	lastCounts: () => __TAURI_INVOKE<CountsView_Serialize>("last_counts"),
 	/**  Counts both sides now; all objects where none is named. */
@@ -154,6 +176,93 @@ export type BackfillPlan_Serialize = {
 	seconds: number | null,
 };
 
+/**  Background work, in the order in which it stops. */
+export type BackgroundWork = 
+/**  Comparing both sides. */
+"verification" | 
+/**  Reads by the clock: catch-ups, formula columns, polls in place of the stream. */
+"polling" | 
+/**  Fetching dirty records, closing holes. */
+"healing";
+
+/**  How a record changed. */
+export type ChangeKind = 
+/**  Came into being. */
+"create" | 
+/**  Some fields changed. */
+"update" | 
+/**  Moved to the recycle bin. */
+"delete" | 
+/**  Came back from the recycle bin. */
+"undelete" | 
+/**  Came into being; the event does not say how. */
+"gap-create" | 
+/**  Changed; the event does not say how. */
+"gap-update" | 
+/**  Deleted; the event carries nothing else. */
+"gap-delete" | 
+/**  Came back; the event does not say how. */
+"gap-undelete" | 
+/**  More changed in one transaction than events are sent for. */
+"overflow" | 
+/**  A kind that this version does not know: treated as a gap. */
+"unknown";
+
+/**  One channel of the stream. */
+export type ChannelView = ChannelView_Serialize | ChannelView_Deserialize;
+
+/**  One channel of the stream. */
+export type ChannelView_Deserialize = {
+	/**  Its name, e.g. `/data/Product2ChangeEvent`. */
+	channel: string,
+	/**  Where it stands. */
+	state: StreamState,
+	/**  Why it does not run. */
+	problem?: Problem_Deserialize | null,
+	/**  When it was last heard, by this side's clock. */
+	heardAt?: string | null,
+	/**  The Salesforce time up to which nothing can be missing from it. */
+	provenUntil?: string | null,
+	/**  The checkpoint: the saved replay id in hexadecimal digits. */
+	replayId?: string | null,
+	/**  Position in the change log up to which it is stored. */
+	storedPosition: number,
+	/**  Position in the change log up to which it is applied. */
+	appliedPosition: number,
+	/**  Stored events that wait to be applied. */
+	backlogEvents: number,
+	/**  Age of the oldest of them, in milliseconds. */
+	backlogAgeMs?: number | null,
+	/**  The objects that it should carry. */
+	members: MemberView_Deserialize[],
+};
+
+/**  One channel of the stream. */
+export type ChannelView_Serialize = {
+	/**  Its name, e.g. `/data/Product2ChangeEvent`. */
+	channel: string,
+	/**  Where it stands. */
+	state: StreamState,
+	/**  Why it does not run. */
+	problem: Problem_Serialize | null,
+	/**  When it was last heard, by this side's clock. */
+	heardAt: string | null,
+	/**  The Salesforce time up to which nothing can be missing from it. */
+	provenUntil: string | null,
+	/**  The checkpoint: the saved replay id in hexadecimal digits. */
+	replayId: string | null,
+	/**  Position in the change log up to which it is stored. */
+	storedPosition: number,
+	/**  Position in the change log up to which it is applied. */
+	appliedPosition: number,
+	/**  Stored events that wait to be applied. */
+	backlogEvents: number,
+	/**  Age of the oldest of them, in milliseconds. */
+	backlogAgeMs: number | null,
+	/**  The objects that it should carry. */
+	members: MemberView_Serialize[],
+};
+
 /**  How a check came out. */
 export type CheckColour = 
 /**  It holds. */
@@ -164,6 +273,17 @@ export type CheckColour =
 "red" | 
 /**  It could not be checked. */
 "grey";
+
+/**  How a check came out. */
+export type CheckState = 
+/**  As it should be. */
+"good" | 
+/**  Not known: never verified. */
+"unknown" | 
+/**  Somebody should look when there is time. */
+"late" | 
+/**  Somebody should look now. */
+"bad";
 
 /**  One named check. */
 export type CheckView = CheckView_Serialize | CheckView_Deserialize;
@@ -327,6 +447,107 @@ problem: Problem_Serialize;
 /**  Since when. */
 since: string };
 
+/**  Dead letters of one cause. */
+export type DeadLetterGroup = DeadLetterGroup_Serialize | DeadLetterGroup_Deserialize;
+
+/**  Dead letters of one cause. */
+export type DeadLetterGroup_Deserialize = {
+	/**  A stable word, e.g. `unknown-schema`. */
+	cause: string,
+	/**  The cause as a heading. */
+	title: string,
+	/**  What mends it. */
+	cure: string,
+	/**  The newest of them. */
+	letters: DeadLetterView_Deserialize[],
+	/**  How many there are; `letters` may hold fewer. */
+	total: number,
+};
+
+/**  Dead letters of one cause. */
+export type DeadLetterGroup_Serialize = {
+	/**  A stable word, e.g. `unknown-schema`. */
+	cause: string,
+	/**  The cause as a heading. */
+	title: string,
+	/**  What mends it. */
+	cure: string,
+	/**  The newest of them. */
+	letters: DeadLetterView_Serialize[],
+	/**  How many there are; `letters` may hold fewer. */
+	total: number,
+};
+
+/**  One dead letter. */
+export type DeadLetterView = DeadLetterView_Serialize | DeadLetterView_Deserialize;
+
+/**  One dead letter. */
+export type DeadLetterView_Deserialize = {
+	/**  Its id. */
+	id: string,
+	/**  Position of its event in the change log; none if its header could not be read, so that it has none. */
+	position?: number | null,
+	/**  When it was received. */
+	receivedAt: string,
+	/**  From which channel. */
+	channel: string,
+	/**  Its object; none where the header cannot be read. */
+	object?: string | null,
+	/**  Its first record. */
+	recordId?: string | null,
+	/**  How many records it is about. */
+	records: number,
+	/**  A stable word for the cause. */
+	cause: string,
+	/**  The cause in a sentence. */
+	explanation: string,
+	/**  How often its records were fetched in vain. */
+	attempts: number,
+};
+
+/**  One dead letter. */
+export type DeadLetterView_Serialize = {
+	/**  Its id. */
+	id: string,
+	/**  Position of its event in the change log; none if its header could not be read, so that it has none. */
+	position: number | null,
+	/**  When it was received. */
+	receivedAt: string,
+	/**  From which channel. */
+	channel: string,
+	/**  Its object; none where the header cannot be read. */
+	object: string | null,
+	/**  Its first record. */
+	recordId: string | null,
+	/**  How many records it is about. */
+	records: number,
+	/**  A stable word for the cause. */
+	cause: string,
+	/**  The cause in a sentence. */
+	explanation: string,
+	/**  How often its records were fetched in vain. */
+	attempts: number,
+};
+
+/**  Open dead letters by cause, most first. */
+export type DeadLettersView = DeadLettersView_Serialize | DeadLettersView_Deserialize;
+
+/**  Open dead letters by cause, most first. */
+export type DeadLettersView_Deserialize = {
+	/**  How many are open in all. */
+	total: number,
+	/**  By cause. */
+	groups: DeadLetterGroup_Deserialize[],
+};
+
+/**  Open dead letters by cause, most first. */
+export type DeadLettersView_Serialize = {
+	/**  How many are open in all. */
+	total: number,
+	/**  By cause. */
+	groups: DeadLetterGroup_Serialize[],
+};
+
 /**  What an environment is for; decides its colour, its icon and how careful we are. */
 export type EnvironmentKind = 
 /**  The simulated org on a database of its own. */
@@ -387,6 +608,416 @@ export type EnvironmentView_Serialize = {
 	isOpen: boolean,
 	/**  Whether the org is a simulated one: every screen says so. */
 	isSimulated: boolean,
+};
+
+/**  One event with everything that is known of it. */
+export type EventDetail = EventDetail_Serialize | EventDetail_Deserialize;
+
+/**  One event with everything that is known of it. */
+export type EventDetail_Deserialize = {
+	/**  What the list shows. */
+	row: EventRow_Deserialize,
+	/**  Salesforce's position of it, in hexadecimal digits. */
+	replayId: string,
+	/**  The writer schema. */
+	schemaId: string,
+	/**  Size of the payload in bytes. */
+	payloadBytes: number,
+	/**  Groups the events of one transaction. */
+	transactionKey: string,
+	/**  Order within the transaction. */
+	sequenceNumber: number,
+	/**  Who changed it: a user's id. */
+	changedBy?: string | null,
+	/**  What changed it. */
+	changeOrigin?: string | null,
+	/**  Its records, at most 200. */
+	recordIds: string[],
+	/**  The fields that it carries. */
+	fields: EventField_Deserialize[],
+	/**  From the org to the shadow, step by step. */
+	steps: EventStep_Deserialize[],
+	/**  What became of each of its records, at most 200. */
+	outcomes: RecordOutcome_Deserialize[],
+	/**  The decoded payload as JSON text, indented; empty where it cannot be decoded, and `steps` says why. */
+	payload: string,
+	/**  Opens the first record in Salesforce. */
+	url?: string | null,
+};
+
+/**  One event with everything that is known of it. */
+export type EventDetail_Serialize = {
+	/**  What the list shows. */
+	row: EventRow_Serialize,
+	/**  Salesforce's position of it, in hexadecimal digits. */
+	replayId: string,
+	/**  The writer schema. */
+	schemaId: string,
+	/**  Size of the payload in bytes. */
+	payloadBytes: number,
+	/**  Groups the events of one transaction. */
+	transactionKey: string,
+	/**  Order within the transaction. */
+	sequenceNumber: number,
+	/**  Who changed it: a user's id. */
+	changedBy: string | null,
+	/**  What changed it. */
+	changeOrigin: string | null,
+	/**  Its records, at most 200. */
+	recordIds: string[],
+	/**  The fields that it carries. */
+	fields: EventField_Serialize[],
+	/**  From the org to the shadow, step by step. */
+	steps: EventStep_Serialize[],
+	/**  What became of each of its records, at most 200. */
+	outcomes: RecordOutcome_Serialize[],
+	/**  The decoded payload as JSON text, indented; empty where it cannot be decoded, and `steps` says why. */
+	payload: string,
+	/**  Opens the first record in Salesforce. */
+	url: string | null,
+};
+
+/**  One field that an event carries. */
+export type EventField = EventField_Serialize | EventField_Deserialize;
+
+/**  One field that an event carries. */
+export type EventField_Deserialize = {
+	/**  The field's API name. */
+	field: string,
+	/**  What the shadow has now, if the event's record is there; the row may have changed since. */
+	stored?: string | null,
+	/**  Its new value as the event has it; none if it was emptied. */
+	after?: string | null,
+	/**  Whether the mapping reads it; others are ignored. */
+	isMapped: boolean,
+};
+
+/**  One field that an event carries. */
+export type EventField_Serialize = {
+	/**  The field's API name. */
+	field: string,
+	/**  What the shadow has now, if the event's record is there; the row may have changed since. */
+	stored: string | null,
+	/**  Its new value as the event has it; none if it was emptied. */
+	after: string | null,
+	/**  Whether the mapping reads it; others are ignored. */
+	isMapped: boolean,
+};
+
+/**  Which events to list. */
+export type EventFilter = EventFilter_Serialize | EventFilter_Deserialize;
+
+/**  Which events to list. */
+export type EventFilter_Deserialize = {
+	/**  Of this object only. */
+	object?: string | null,
+	/**  Of this kind only. */
+	kind?: ChangeKind | null,
+	/**  Only those of which something ended so. */
+	outcome?: EventOutcome | null,
+	/**  Only those about this record. */
+	record?: string | null,
+	/**  Only events below this position: [`EventsView::next`] of the list before. */
+	after?: number | null,
+	/**  At most so many; 0 takes 100. */
+	limit?: number,
+};
+
+/**  Which events to list. */
+export type EventFilter_Serialize = {
+	/**  Of this object only. */
+	object: string | null,
+	/**  Of this kind only. */
+	kind: ChangeKind | null,
+	/**  Only those of which something ended so. */
+	outcome: EventOutcome | null,
+	/**  Only those about this record. */
+	record: string | null,
+	/**  Only events below this position: [`EventsView::next`] of the list before. */
+	after: number | null,
+	/**  At most so many; 0 takes 100. */
+	limit: number,
+};
+
+/**  What became of an event, or of one of its records. */
+export type EventOutcome = 
+/**  The row is as complete or newer: nothing was done. */
+"skipped" | 
+/**  The object is not mapped, or was never loaded. */
+"unmapped" | 
+/**  Written. */
+"applied" | 
+/**  The record left the shadow. */
+"deleted" | 
+/**  The record cannot be stored, and is kept with its reason. */
+"rejected" | 
+/**  The record is fetched whole instead. */
+"dirty" | 
+/**  Nobody knows which records changed: a hole was opened. */
+"hole" | 
+/**  It could not be processed. */
+"dead-letter";
+
+/**  One event as a list shows it. */
+export type EventRow = EventRow_Serialize | EventRow_Deserialize;
+
+/**  One event as a list shows it. */
+export type EventRow_Deserialize = {
+	/**  Its position in the change log. */
+	position: number,
+	/**  When it was stored, by the database's clock. */
+	receivedAt: string,
+	/**  When its transaction was committed in Salesforce. */
+	committedAt: string,
+	/**  From which channel. */
+	channel: string,
+	/**  Its object. */
+	object: string,
+	/**  How its records changed. */
+	kind: ChangeKind,
+	/**  The first of its records; none where the event names none (a wildcard, an overflow). */
+	recordId?: string | null,
+	/**  How many records the event names. */
+	records: number,
+	/**  What became of it, the most remarkable of its records; none while it waits. */
+	outcome?: EventOutcome | null,
+	/**  The reason behind the outcome, in a few words. */
+	why?: string | null,
+	/**  From stored to committed rows, in milliseconds; none while it waits. */
+	tookMs?: number | null,
+};
+
+/**  One event as a list shows it. */
+export type EventRow_Serialize = {
+	/**  Its position in the change log. */
+	position: number,
+	/**  When it was stored, by the database's clock. */
+	receivedAt: string,
+	/**  When its transaction was committed in Salesforce. */
+	committedAt: string,
+	/**  From which channel. */
+	channel: string,
+	/**  Its object. */
+	object: string,
+	/**  How its records changed. */
+	kind: ChangeKind,
+	/**  The first of its records; none where the event names none (a wildcard, an overflow). */
+	recordId: string | null,
+	/**  How many records the event names. */
+	records: number,
+	/**  What became of it, the most remarkable of its records; none while it waits. */
+	outcome: EventOutcome | null,
+	/**  The reason behind the outcome, in a few words. */
+	why: string | null,
+	/**  From stored to committed rows, in milliseconds; none while it waits. */
+	tookMs: number | null,
+};
+
+/**  One step of an event's way. */
+export type EventStep = EventStep_Serialize | EventStep_Deserialize;
+
+/**  One step of an event's way. */
+export type EventStep_Deserialize = {
+	/**  When. */
+	at?: string | null,
+	/**  Milliseconds since it was stored. */
+	ms?: number | null,
+	/**  What, e.g. `Stored in the change log`. */
+	title: string,
+	/**  Why it went as it did. */
+	why: string,
+	/**  How it went. */
+	state: StepState,
+};
+
+/**  One step of an event's way. */
+export type EventStep_Serialize = {
+	/**  When. */
+	at: string | null,
+	/**  Milliseconds since it was stored. */
+	ms: number | null,
+	/**  What, e.g. `Stored in the change log`. */
+	title: string,
+	/**  Why it went as it did. */
+	why: string,
+	/**  How it went. */
+	state: StepState,
+};
+
+/**  Events, newest first. */
+export type EventsView = EventsView_Serialize | EventsView_Deserialize;
+
+/**  Events, newest first. */
+export type EventsView_Deserialize = {
+	/**  The events. */
+	events: EventRow_Deserialize[],
+	/**  Give it as [`EventFilter::after`] to read on; none at the end. */
+	next?: number | null,
+};
+
+/**  Events, newest first. */
+export type EventsView_Serialize = {
+	/**  The events. */
+	events: EventRow_Serialize[],
+	/**  Give it as [`EventFilter::after`] to read on; none at the end. */
+	next: number | null,
+};
+
+/**  Failures of one stage. */
+export type FailureSeries = {
+	/**  `receive`, `apply` or `fetch`. */
+	stage: string,
+	/**  How many, per point. */
+	counts: number[],
+};
+
+/**  The flags there are. */
+export type FlagName = 
+/**  Whether readers are served from the shadow. */
+"shadow-reads" | 
+/**  Whether stored events are applied. Receiving and storing go on without, so that nothing expires. */
+"event-consumer";
+
+/**  One flag. */
+export type FlagView = FlagView_Serialize | FlagView_Deserialize;
+
+/**  One flag. */
+export type FlagView_Deserialize = {
+	/**  Which. */
+	name: FlagName,
+	/**  Whether it is on in this process. */
+	isOn: boolean,
+	/**  What it does, and what its present value means. */
+	explanation: string,
+	/**  The variable that overrides the database in this process, if one does. */
+	overriddenBy?: string | null,
+	/**  Who set it last. */
+	setBy?: string | null,
+	/**  When it was last set. */
+	setAt?: string | null,
+};
+
+/**  One flag. */
+export type FlagView_Serialize = {
+	/**  Which. */
+	name: FlagName,
+	/**  Whether it is on in this process. */
+	isOn: boolean,
+	/**  What it does, and what its present value means. */
+	explanation: string,
+	/**  The variable that overrides the database in this process, if one does. */
+	overriddenBy: string | null,
+	/**  Who set it last. */
+	setBy: string | null,
+	/**  When it was last set. */
+	setAt: string | null,
+};
+
+/**  One thing that an object's health is judged by. */
+export type HealthCheck = {
+	/**  `heard`, `verified`, `holes`, `lag`, `events`. */
+	name: string,
+	/**  How it came out. */
+	state: CheckState,
+	/**  What was found, in a few words. */
+	text: string,
+};
+
+/**  What closes a hole. */
+export type HoleNeeds = 
+/**  A catch-up of its span, then an id comparison. */
+"catch-up" | 
+/**  A backfill: no stamp moved, so that a catch-up would find nothing. */
+"backfill";
+
+/**  One hole. */
+export type HoleView = HoleView_Serialize | HoleView_Deserialize;
+
+/**  One hole. */
+export type HoleView_Deserialize = {
+	/**  Its id. */
+	id: string,
+	/**  The object. */
+	object: string,
+	/**  The channel, where it is one channel's. */
+	channel?: string | null,
+	/**  The first moment that may be missing; none: since ever. */
+	from?: string | null,
+	/**  The last moment that may be missing; none: it is still open at that end. */
+	until?: string | null,
+	/**  Why. */
+	why: HoleWhy,
+	/**  The same in a sentence. */
+	explanation: string,
+	/**  What closes it. */
+	needs: HoleNeeds,
+	/**  When it was opened. */
+	openedAt: string,
+	/**  The job that closes or closed it. */
+	jobId?: string | null,
+	/**  When it was closed. */
+	closedAt?: string | null,
+	/**  How it was closed. */
+	closedHow?: string | null,
+};
+
+/**  One hole. */
+export type HoleView_Serialize = {
+	/**  Its id. */
+	id: string,
+	/**  The object. */
+	object: string,
+	/**  The channel, where it is one channel's. */
+	channel: string | null,
+	/**  The first moment that may be missing; none: since ever. */
+	from: string | null,
+	/**  The last moment that may be missing; none: it is still open at that end. */
+	until: string | null,
+	/**  Why. */
+	why: HoleWhy,
+	/**  The same in a sentence. */
+	explanation: string,
+	/**  What closes it. */
+	needs: HoleNeeds,
+	/**  When it was opened. */
+	openedAt: string,
+	/**  The job that closes or closed it. */
+	jobId: string | null,
+	/**  When it was closed. */
+	closedAt: string | null,
+	/**  How it was closed. */
+	closedHow: string | null,
+};
+
+/**  Why events may be missing. */
+export type HoleWhy = 
+/**  From the load's start to the first saved position of the stream. */
+"first-position" | 
+/**  The saved position was refused, has expired, or is missing. */
+"position-lost" | 
+/**  The header of an event could not be read: nobody knows whose change it was. */
+"header-unreadable" | 
+/**  More changed in one transaction than events are sent for. */
+"overflow" | 
+/**  All records of the object changed without a stamp: a field's type was converted. */
+"wildcard" | 
+/**  The objects' events come by another channel now. */
+"channel-changed" | 
+/**  The object was not selected for change events. */
+"selection" | 
+/**  The sync user could not see all records of the object. */
+"permission" | 
+/**  The org's allocation of delivered events was spent. */
+"allocation" | 
+/**  The stream was too far behind to be waited for. */
+"stream-lag";
+
+/**  Calls of one hour. */
+export type HourUse = {
+	/**  Its beginning. */
+	hour: string,
+	/**  Our calls. */
+	calls: number,
 };
 
 /**  What a job does. */
@@ -539,6 +1170,134 @@ export type JobView_Serialize = {
 	removalsWaiting: number,
 };
 
+/**  Something that happened, to be marked on the chart. */
+export type LagMark = LagMark_Serialize | LagMark_Deserialize;
+
+/**  What is marked on the chart. */
+export type LagMarkKind = 
+/**  A load. */
+"backfill" | 
+/**  A catch-up. */
+"catchUp" | 
+/**  Cache keys were flushed. */
+"flush" | 
+/**  Both sides were compared. */
+"verification";
+
+/**  Something that happened, to be marked on the chart. */
+export type LagMark_Deserialize = {
+	/**  When. */
+	at: string,
+	/**  What. */
+	kind: LagMarkKind,
+	/**  In words. */
+	text: string,
+	/**  Whether what it found agrees; none where it compares nothing. */
+	agrees?: boolean | null,
+};
+
+/**  Something that happened, to be marked on the chart. */
+export type LagMark_Serialize = {
+	/**  When. */
+	at: string,
+	/**  What. */
+	kind: LagMarkKind,
+	/**  In words. */
+	text: string,
+	/**  Whether what it found agrees; none where it compares nothing. */
+	agrees: boolean | null,
+};
+
+/**  Everything that a chart of lag shows, on one time axis. */
+export type LagSeries = LagSeries_Serialize | LagSeries_Deserialize;
+
+/**  Everything that a chart of lag shows, on one time axis. */
+export type LagSeries_Deserialize = {
+	/**  The first moment. */
+	from: string,
+	/**  The last moment. */
+	until: string,
+	/**  Milliseconds that one point stands for. */
+	stepMs: number,
+	/**  The beginning of each point, in milliseconds since 1970. */
+	times: number[],
+	/**  Lag per object, one value per point. */
+	objects: ObjectLag[],
+	/**  Events stored; none where nothing was sampled. */
+	received: (number | null)[],
+	/**  Events applied. */
+	applied: (number | null)[],
+	/**  The most stored events that waited. */
+	backlog: (number | null)[],
+	/**  Failures by stage. */
+	failures: FailureSeries[],
+	/**  Spans in which nothing was heard, or events may have been missed. */
+	outages: OutageView_Deserialize[],
+	/**  Loads, catch-ups and flushes. */
+	marks: LagMark_Deserialize[],
+};
+
+/**  Everything that a chart of lag shows, on one time axis. */
+export type LagSeries_Serialize = {
+	/**  The first moment. */
+	from: string,
+	/**  The last moment. */
+	until: string,
+	/**  Milliseconds that one point stands for. */
+	stepMs: number,
+	/**  The beginning of each point, in milliseconds since 1970. */
+	times: number[],
+	/**  Lag per object, one value per point. */
+	objects: ObjectLag[],
+	/**  Events stored; none where nothing was sampled. */
+	received: (number | null)[],
+	/**  Events applied. */
+	applied: (number | null)[],
+	/**  The most stored events that waited. */
+	backlog: (number | null)[],
+	/**  Failures by stage. */
+	failures: FailureSeries[],
+	/**  Spans in which nothing was heard, or events may have been missed. */
+	outages: OutageView_Serialize[],
+	/**  Loads, catch-ups and flushes. */
+	marks: LagMark_Serialize[],
+};
+
+/**  One limit of the org. */
+export type LimitUse = {
+	/**  Salesforce's name, e.g. `DailyDeliveredPlatformEvents`. */
+	name: string,
+	/**  Used. */
+	used: number,
+	/**  The allowance. */
+	max: number,
+	/**  When that was told. */
+	at: string,
+};
+
+/**  One object on a channel. What is not confirmed moves by its catch-up only. */
+export type MemberView = MemberView_Serialize | MemberView_Deserialize;
+
+/**  One object on a channel. What is not confirmed moves by its catch-up only. */
+export type MemberView_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  When it was last confirmed that the sync user may receive its events and that the channel carries them. */
+	confirmedAt?: string | null,
+	/**  Why it is not confirmed. */
+	problem?: Problem_Deserialize | null,
+};
+
+/**  One object on a channel. What is not confirmed moves by its catch-up only. */
+export type MemberView_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  When it was last confirmed that the sync user may receive its events and that the channel carries them. */
+	confirmedAt: string | null,
+	/**  Why it is not confirmed. */
+	problem: Problem_Serialize | null,
+};
+
 /**  The act that a window offers first. */
 export type MendAct = 
 /**  Sign in again. */
@@ -629,7 +1388,23 @@ export type ObjectHealth =
 /**  A person paused it. */
 "paused" | 
 /**  Its last job failed. */
-"failing";
+"failing" | 
+/**  Its changes arrive, and nothing is known to be missing; record by record it was not verified. */
+"live" | 
+/**  Events may have been missed; what they said is being read. */
+"catchingUp" | 
+/**  It trails Salesforce by more than a quiet stream explains. */
+"late" | 
+/**  It trails Salesforce by far. */
+"farBehind";
+
+/**  Lag of one object. */
+export type ObjectLag = {
+	/**  The object. */
+	object: string,
+	/**  The greatest lag of each point in milliseconds; none where nothing was sampled or the object was not loaded. */
+	lagMs: (number | null)[],
+};
 
 /**  What one object's backfill would cost. */
 export type ObjectPlan = ObjectPlan_Serialize | ObjectPlan_Deserialize;
@@ -683,6 +1458,32 @@ export type ObjectStatus_Deserialize = {
 	job?: JobView_Deserialize | null,
 	/**  What is wrong with it. */
 	problem?: Problem_Deserialize | null,
+	/**  The Salesforce time up to which the table is known to be complete. */
+	liveThrough?: string | null,
+	/**  How far that lies back, in milliseconds; none while never loaded or since a hole since ever. */
+	lagMs?: number | null,
+	/**  Stored events that wait to be applied. */
+	backlogEvents: number,
+	/**  Age of the oldest of them, in milliseconds. */
+	backlogAgeMs?: number | null,
+	/**  When its channel was last heard. */
+	heardAt?: string | null,
+	/**  Whether the stream speaks for it: permitted, and on the channel. Otherwise its catch-up moves it. */
+	isConfirmed: boolean,
+	/**  Open holes. */
+	holes: number,
+	/**  Records that must be fetched. */
+	dirty: number,
+	/**  Events that could not be processed. */
+	deadLetters: number,
+	/**  When its ids and stamps were last compared with all of Salesforce's. */
+	comparedAt?: string | null,
+	/**  The Salesforce time of the formula columns' last refresh. */
+	formulaLiveThrough?: string | null,
+	/**  When it is caught up next by the clock. */
+	nextCatchUp?: string | null,
+	/**  What its health is judged by, each check by itself. */
+	checks: HealthCheck[],
 };
 
 /**  One object on the overview. */
@@ -703,6 +1504,32 @@ export type ObjectStatus_Serialize = {
 	job: JobView_Serialize | null,
 	/**  What is wrong with it. */
 	problem: Problem_Serialize | null,
+	/**  The Salesforce time up to which the table is known to be complete. */
+	liveThrough: string | null,
+	/**  How far that lies back, in milliseconds; none while never loaded or since a hole since ever. */
+	lagMs: number | null,
+	/**  Stored events that wait to be applied. */
+	backlogEvents: number,
+	/**  Age of the oldest of them, in milliseconds. */
+	backlogAgeMs: number | null,
+	/**  When its channel was last heard. */
+	heardAt: string | null,
+	/**  Whether the stream speaks for it: permitted, and on the channel. Otherwise its catch-up moves it. */
+	isConfirmed: boolean,
+	/**  Open holes. */
+	holes: number,
+	/**  Records that must be fetched. */
+	dirty: number,
+	/**  Events that could not be processed. */
+	deadLetters: number,
+	/**  When its ids and stamps were last compared with all of Salesforce's. */
+	comparedAt: string | null,
+	/**  The Salesforce time of the formula columns' last refresh. */
+	formulaLiveThrough: string | null,
+	/**  When it is caught up next by the clock. */
+	nextCatchUp: string | null,
+	/**  What its health is judged by, each check by itself. */
+	checks: HealthCheck[],
 };
 
 /**  What the org says of itself and of the user who signed in. */
@@ -762,6 +1589,33 @@ export type OrgView_Serialize = {
 	isMultiCurrency: boolean,
 	/**  The daily API limit. */
 	apiUsage: ApiUsageView | null,
+};
+
+/**  A span in which nothing was heard, or events may have been missed. */
+export type OutageView = OutageView_Serialize | OutageView_Deserialize;
+
+/**  A span in which nothing was heard, or events may have been missed. */
+export type OutageView_Deserialize = {
+	/**  From when. */
+	from: string,
+	/**  Until when; none while it lasts. */
+	until?: string | null,
+	/**  In a few words. */
+	title: string,
+	/**  What was wrong, and how it was bridged. */
+	detail: string,
+};
+
+/**  A span in which nothing was heard, or events may have been missed. */
+export type OutageView_Serialize = {
+	/**  From when. */
+	from: string,
+	/**  Until when; none while it lasts. */
+	until: string | null,
+	/**  In a few words. */
+	title: string,
+	/**  What was wrong, and how it was bridged. */
+	detail: string,
 };
 
 /**  One page of results. */
@@ -867,6 +1721,69 @@ export type Problem_Serialize = {
 	details: string,
 };
 
+/**  Calls for one purpose. */
+export type PurposeUse = {
+	/**  The purpose, e.g. `backfill`. */
+	purpose: string,
+	/**  Calls of the last 24 hours. */
+	calls: number,
+};
+
+/**  The quota and how it is spent. */
+export type QuotaView = QuotaView_Serialize | QuotaView_Deserialize;
+
+/**  The quota and how it is spent. */
+export type QuotaView_Deserialize = {
+	/**  Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. */
+	used: number,
+	/**  Calls that the org may make in 24 hours; 0 before the first answer. */
+	max: number,
+	/**  Our own calls of the last 24 hours, over all processes. */
+	ours: number,
+	/**  The share of the allowance that background work leaves alone, 0 to 1. */
+	reserve: number | null,
+	/**  The share of the allowance that is ours at most, 0 to 1. */
+	ownShare: number | null,
+	/**  Our calls of the last 24 hours by purpose, most first. */
+	purposes: PurposeUse[],
+	/**  Our calls by hour, oldest first. */
+	hours: HourUse[],
+	/**  When the allowance would be spent at the pace of the last hours; none: not within a day. */
+	exhaustedAt?: string | null,
+	/**  What waits for calls to come back. */
+	stopped: BackgroundWork[],
+	/**  Other limits of the org that matter, such as delivered events. */
+	limits: LimitUse[],
+	/**  When Salesforce told it. */
+	at?: string | null,
+};
+
+/**  The quota and how it is spent. */
+export type QuotaView_Serialize = {
+	/**  Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. */
+	used: number,
+	/**  Calls that the org may make in 24 hours; 0 before the first answer. */
+	max: number,
+	/**  Our own calls of the last 24 hours, over all processes. */
+	ours: number,
+	/**  The share of the allowance that background work leaves alone, 0 to 1. */
+	reserve: number | null,
+	/**  The share of the allowance that is ours at most, 0 to 1. */
+	ownShare: number | null,
+	/**  Our calls of the last 24 hours by purpose, most first. */
+	purposes: PurposeUse[],
+	/**  Our calls by hour, oldest first. */
+	hours: HourUse[],
+	/**  When the allowance would be spent at the pace of the last hours; none: not within a day. */
+	exhaustedAt: string | null,
+	/**  What waits for calls to come back. */
+	stopped: BackgroundWork[],
+	/**  Other limits of the org that matter, such as delivered events. */
+	limits: LimitUse[],
+	/**  When Salesforce told it. */
+	at: string | null,
+};
+
 /**  One point of the rate chart. */
 export type RateSample = {
 	/**  Milliseconds since the job started running here. */
@@ -893,6 +1810,33 @@ export type RecognisedOrg = {
 	recognisedAs: string,
 	/**  The kind we would propose. */
 	proposedKind: EnvironmentKind,
+};
+
+/**  What became of one record of an event. */
+export type RecordOutcome = RecordOutcome_Serialize | RecordOutcome_Deserialize;
+
+/**  What became of one record of an event. */
+export type RecordOutcome_Deserialize = {
+	/**  The record; none where the event names none. */
+	record?: string | null,
+	/**  What became of it. */
+	outcome: EventOutcome,
+	/**  Why. */
+	why: string,
+	/**  When. */
+	at: string,
+};
+
+/**  What became of one record of an event. */
+export type RecordOutcome_Serialize = {
+	/**  The record; none where the event names none. */
+	record: string | null,
+	/**  What became of it. */
+	outcome: EventOutcome,
+	/**  Why. */
+	why: string,
+	/**  When. */
+	at: string,
 };
 
 /**  One record that cannot be stored. */
@@ -969,6 +1913,109 @@ export type RejectsView_Serialize = {
 	reasons: ReasonCount[],
 };
 
+/**  One record that disagrees. */
+export type ReplayDifference = ReplayDifference_Serialize | ReplayDifference_Deserialize;
+
+/**  One record that disagrees. */
+export type ReplayDifference_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  The record. */
+	record: string,
+	/**  Position of the last event about it; none if it is not in our change log. */
+	position?: number | null,
+	/**  What the events say and the shadow does not, in words. */
+	what: string,
+};
+
+/**  One record that disagrees. */
+export type ReplayDifference_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  The record. */
+	record: string,
+	/**  Position of the last event about it; none if it is not in our change log. */
+	position: number | null,
+	/**  What the events say and the shadow does not, in words. */
+	what: string,
+};
+
+/**  What to replay. */
+export type ReplayRequest = ReplayRequest_Serialize | ReplayRequest_Deserialize;
+
+/**  What to replay. */
+export type ReplayRequest_Deserialize = {
+	/**  Events stored since then; none: the earliest there are. */
+	from?: string | null,
+	/**  Of this object only. */
+	object?: string | null,
+	/**
+	 *  Whether Salesforce is asked for its events again, instead of our change log. Every event that it delivers
+	 *  counts against the org's allocation.
+	 */
+	fromSalesforce?: boolean,
+};
+
+/**  What to replay. */
+export type ReplayRequest_Serialize = {
+	/**  Events stored since then; none: the earliest there are. */
+	from: string | null,
+	/**  Of this object only. */
+	object: string | null,
+	/**
+	 *  Whether Salesforce is asked for its events again, instead of our change log. Every event that it delivers
+	 *  counts against the org's allocation.
+	 */
+	fromSalesforce: boolean,
+};
+
+/**  What a replay found, or did. */
+export type ReplayView = ReplayView_Serialize | ReplayView_Deserialize;
+
+/**  What a replay found, or did. */
+export type ReplayView_Deserialize = {
+	/**  Events looked at. */
+	events: number,
+	/**  Records that they are about. */
+	records: number,
+	/**  Records of which the shadow disagrees with what their events said last. */
+	differing: number,
+	/**  Events that Salesforce has and our change log does not; only if Salesforce was asked. */
+	unknownEvents: number,
+	/**  Records that were marked to be fetched; 0 for a plan. */
+	marked: number,
+	/**  API calls that fetching the differing records takes. */
+	apiCalls: number,
+	/**  From when events are still there. */
+	earliest?: string | null,
+	/**  What this means, in a sentence. */
+	explanation: string,
+	/**  The first differing records, at most 200. */
+	differences: ReplayDifference_Deserialize[],
+};
+
+/**  What a replay found, or did. */
+export type ReplayView_Serialize = {
+	/**  Events looked at. */
+	events: number,
+	/**  Records that they are about. */
+	records: number,
+	/**  Records of which the shadow disagrees with what their events said last. */
+	differing: number,
+	/**  Events that Salesforce has and our change log does not; only if Salesforce was asked. */
+	unknownEvents: number,
+	/**  Records that were marked to be fetched; 0 for a plan. */
+	marked: number,
+	/**  API calls that fetching the differing records takes. */
+	apiCalls: number,
+	/**  From when events are still there. */
+	earliest: string | null,
+	/**  What this means, in a sentence. */
+	explanation: string,
+	/**  The first differing records, at most 200. */
+	differences: ReplayDifference_Serialize[],
+};
+
 /**  What happened to the rows of a job. */
 export type RowsView = {
 	/**  Not in the shadow before. */
@@ -983,6 +2030,54 @@ export type RowsView = {
 	rejected: number,
 	/**  Left the shadow, because Salesforce no longer has them. */
 	removed: number,
+};
+
+/**  What runs by the clock. */
+export type ScheduleKind = 
+/**  The catch-up with its id comparison. */
+"catch-up" | 
+/**  The refresh of formula columns. */
+"formulas" | 
+/**  Removing what is older than its retention. */
+"retention";
+
+/**  One schedule. */
+export type ScheduleView = ScheduleView_Serialize | ScheduleView_Deserialize;
+
+/**  One schedule. */
+export type ScheduleView_Deserialize = {
+	/**  Which. */
+	kind: ScheduleKind,
+	/**  Its name for people. */
+	title: string,
+	/**  When, as a cron expression of five fields. */
+	cron: string,
+	/**  In which time zone, by its IANA name. */
+	timeZone: string,
+	/**  The next run. */
+	nextAt?: string | null,
+	/**  When the last run began. */
+	lastAt?: string | null,
+	/**  How the last run ended, in a sentence. */
+	lastResult?: string | null,
+};
+
+/**  One schedule. */
+export type ScheduleView_Serialize = {
+	/**  Which. */
+	kind: ScheduleKind,
+	/**  Its name for people. */
+	title: string,
+	/**  When, as a cron expression of five fields. */
+	cron: string,
+	/**  In which time zone, by its IANA name. */
+	timeZone: string,
+	/**  The next run. */
+	nextAt: string | null,
+	/**  When the last run began. */
+	lastAt: string | null,
+	/**  How the last run ended, in a sentence. */
+	lastResult: string | null,
 };
 
 /**  How a process signs in. */
@@ -1078,6 +2173,14 @@ export type StatusView_Deserialize = {
 	objects: ObjectStatus_Deserialize[],
 	/**  The org's API quota. */
 	apiUsage?: ApiUsageView | null,
+	/**  How that is spent, and what stops when. */
+	quota?: QuotaView_Deserialize | null,
+	/**  The stream of change events. */
+	stream?: StreamView_Deserialize | null,
+	/**  The processes that work on this environment. */
+	workers: WorkerView[],
+	/**  What runs by the clock. */
+	schedules: ScheduleView_Deserialize[],
 	/**  What needs a person, worst first. */
 	problems: Problem_Deserialize[],
 	/**  Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`. */
@@ -1104,12 +2207,107 @@ export type StatusView_Serialize = {
 	objects: ObjectStatus_Serialize[],
 	/**  The org's API quota. */
 	apiUsage: ApiUsageView | null,
+	/**  How that is spent, and what stops when. */
+	quota: QuotaView_Serialize | null,
+	/**  The stream of change events. */
+	stream: StreamView_Serialize | null,
+	/**  The processes that work on this environment. */
+	workers: WorkerView[],
+	/**  What runs by the clock. */
+	schedules: ScheduleView_Serialize[],
 	/**  What needs a person, worst first. */
 	problems: Problem_Serialize[],
 	/**  Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`. */
 	worker: string | null,
 	/**  When this was put together. */
 	at: string,
+};
+
+/**  How a step of an event's way went. */
+export type StepState = 
+/**  It is done. */
+"done" | 
+/**  It was left out, for the reason given. */
+"skipped" | 
+/**  It is still to come. */
+"waits" | 
+/**  It failed. */
+"failed";
+
+/**  Where the stream stands, over all its channels: the worst of them. */
+export type StreamState = 
+/**  Nobody runs it: no daemon, and no open console. */
+"stopped" | 
+/**  Signs in, subscribes, or waits for the first position. */
+"connecting" | 
+/**  Subscribed and heard within 330 s. */
+"live" | 
+/**  Broke off; it is tried again at `retry_at`. */
+"backoff" | 
+/**  The org's event allocation is spent: deltas are polled instead, and the stream is tried again every hour. */
+"polling" | 
+/**  A person paused it. */
+"paused" | 
+/**  Cannot go on without a person; `problem` says what to do. It is tried again now and then all the same. */
+"failed";
+
+/**  The stream as a whole. */
+export type StreamView = StreamView_Serialize | StreamView_Deserialize;
+
+/**  The stream as a whole. */
+export type StreamView_Deserialize = {
+	/**  Its channel, or its channels with commas between. */
+	channel: string,
+	/**  Where it stands. */
+	state: StreamState,
+	/**  Why it does not run. */
+	problem?: Problem_Deserialize | null,
+	/**  Since when it is live without a break; none while it is not. */
+	liveSince?: string | null,
+	/**  When it is tried again. */
+	retryAt?: string | null,
+	/**  When the quietest of its channels was last heard. */
+	heardAt?: string | null,
+	/**  The checkpoint of its channel in hexadecimal digits; of the first where there are several. */
+	replayId?: string | null,
+	/**  Which process runs it, e.g. `daemon on shop-db-1 (4711)`. */
+	worker?: string | null,
+	/**  Whether this process runs it. Another one's stream is just as good; this process is its standby. */
+	isHere: boolean,
+	/**  Stored events that wait to be applied, over all channels. */
+	backlogEvents: number,
+	/**  Age of the oldest of them, in milliseconds. */
+	backlogAgeMs?: number | null,
+	/**  Its channels. */
+	channels: ChannelView_Deserialize[],
+};
+
+/**  The stream as a whole. */
+export type StreamView_Serialize = {
+	/**  Its channel, or its channels with commas between. */
+	channel: string,
+	/**  Where it stands. */
+	state: StreamState,
+	/**  Why it does not run. */
+	problem: Problem_Serialize | null,
+	/**  Since when it is live without a break; none while it is not. */
+	liveSince: string | null,
+	/**  When it is tried again. */
+	retryAt: string | null,
+	/**  When the quietest of its channels was last heard. */
+	heardAt: string | null,
+	/**  The checkpoint of its channel in hexadecimal digits; of the first where there are several. */
+	replayId: string | null,
+	/**  Which process runs it, e.g. `daemon on shop-db-1 (4711)`. */
+	worker: string | null,
+	/**  Whether this process runs it. Another one's stream is just as good; this process is its standby. */
+	isHere: boolean,
+	/**  Stored events that wait to be applied, over all channels. */
+	backlogEvents: number,
+	/**  Age of the oldest of them, in milliseconds. */
+	backlogAgeMs: number | null,
+	/**  Its channels. */
+	channels: ChannelView_Serialize[],
 };
 
 /**  Something a host may be showing. */
@@ -1144,6 +2342,33 @@ export type View =
 "flags" | 
 /**  The org's API quota. */
 "quota";
+
+/**  What a process is for the others. */
+export type WorkerRole = 
+/**  It runs the stream. */
+"leader" | 
+/**  It takes over when the leader is gone. */
+"standby";
+
+/**  A process that works on this environment. */
+export type WorkerView = {
+	/**  Its id. */
+	id: string,
+	/**  Which program: `daemon` or `console`. */
+	hostKind: string,
+	/**  How it names itself: program, machine and process id. */
+	holder: string,
+	/**  When it started. */
+	startedAt: string,
+	/**  When it was last seen. */
+	seenAt: string,
+	/**  Whether it leads, or stands by. */
+	role: WorkerRole,
+	/**  Whether it runs the stream now. */
+	streaming: boolean,
+	/**  Whether it is this process. */
+	isThis: boolean,
+};
 
 /* Tauri Specta runtime */
 type EventEmit<T> = [T] extends [null] ? () => Promise<void> : (payload: T) => Promise<void>;

@@ -3,6 +3,31 @@
  * writes (optional fields are there, as null) and what it reads (they may be absent): answers are of the first kind.
  */
 export type {
+  ChangeKind,
+  DeadLetterGroup_Serialize as DeadLetterGroup,
+  DeadLetterView_Serialize as DeadLetterView,
+  DeadLettersView_Serialize as DeadLettersView,
+  EventDetail_Serialize as EventDetail,
+  EventField_Serialize as EventField,
+  EventFilter_Serialize as EventFilter,
+  EventOutcome,
+  EventRow_Serialize as EventRow,
+  EventStep_Serialize as EventStep,
+  EventsView_Serialize as EventsView,
+  FlagName,
+  FlagView_Serialize as FlagView,
+  HoleView_Serialize as HoleView,
+  LagMark_Serialize as LagMark,
+  LagSeries_Serialize as LagSeries,
+  ObjectStatus_Serialize as ObjectStatus,
+  OutageView_Serialize as OutageView,
+  QuotaView_Serialize as QuotaView,
+  ReplayRequest_Serialize as ReplayRequest,
+  ReplayView_Serialize as ReplayView,
+  ScheduleView_Serialize as ScheduleView,
+  StatusView_Serialize as StatusView,
+  StreamView_Serialize as StreamView,
+  WorkerView,
   ApiUsageView,
   AuditView_Serialize as AuditView,
   BackfillMode,
@@ -35,10 +60,3 @@ export type {
   SignInState_Serialize as SignInState,
   View,
 } from './bindings';
-
-import type { ObjectStatus_Serialize, StatusView_Serialize } from './bindings';
-import type { LiveObject, LiveStatus } from './live_shapes';
-
-export type * from './live_shapes';
-export type ObjectStatus = ObjectStatus_Serialize & LiveObject;
-export type StatusView = Omit<StatusView_Serialize, 'objects'> & LiveStatus & { objects: ObjectStatus[] };

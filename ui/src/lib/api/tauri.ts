@@ -1,36 +1,17 @@
 /** The engine behind the window. Every call is a command of the host; a refusal is a `Problem` as it stands. */
 import { commands, events } from './bindings';
 import type { Api } from './client';
-import type { StatusView, View } from './shapes';
+import type { View } from './shapes';
 
 /** What the host answers where there is nothing to say. */
 const nothing = async (call: Promise<unknown>): Promise<void> => void (await call);
-
-const noStream = { stream: null, workers: [], quota: null, schedules: [] };
-const noLag = {
-  lagMs: null,
-  liveThrough: null,
-  backlogEvents: 0,
-  backlogAgeMs: null,
-  heardAt: null,
-  holes: 0,
-  dirty: 0,
-  deadLetters: 0,
-  formulaLiveThrough: null,
-  nextCatchUp: null,
-};
-const later = () => Promise.reject(new Error('The engine of this build has no stream'));
 
 export class TauriApi implements Api {
   async listen(heard: (stale: View[]) => void): Promise<() => void> {
     return events.stale.listen((event) => heard(event.payload.views));
   }
 
-  status = async (): Promise<StatusView> => {
-    const status = await commands.status();
-    const objects = status.objects.map((object) => ({ ...noLag, ...object }));
-    return { ...noStream, ...status, objects };
-  };
+  status = commands.status;
 
   environments = commands.listEnvironments;
   recogniseOrg = commands.recogniseOrg;
@@ -61,19 +42,20 @@ export class TauriApi implements Api {
   audit = commands.listAudit;
   openInBrowser = (url: string) => nothing(commands.openRecord(url));
 
-  events = later;
-  event = later;
-  deadLetters = async () => ({ total: 0, groups: [] });
-  retryDeadLetters = later;
-  discardDeadLetters = later;
-  planReplay = later;
-  replay = later;
-  lag = later;
-  holes = async () => [];
+  events = commands.listEvents;
+  event = commands.getEvent;
+  deadLetters = commands.listDeadLetters;
+  retryDeadLetters = commands.retryDeadLetters;
+  discardDeadLetters = commands.discardDeadLetters;
+  planReplay = commands.planReplay;
+  replay = commands.runReplay;
+  lag = commands.lagSamples;
+
+  holes = commands.listHoles;
   startCatchUp = (objects: string[]) => nothing(commands.startCatchUp(objects));
   refreshFormulas = (objects: string[]) => nothing(commands.refreshFormulas(objects));
-  flags = async () => [];
-  setFlag = later;
+  flags = commands.listFlags;
+  setFlag = (...given: Parameters<typeof commands.setFlag>) => nothing(commands.setFlag(...given));
   pauseSync = () => nothing(commands.pauseObjects([]));
   resumeSync = () => nothing(commands.resumeObjects([]));
 }

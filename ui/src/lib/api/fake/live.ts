@@ -3,11 +3,11 @@ import type {
   FlagName,
   FlagView,
   HoleView,
-  LiveObject,
-  LiveStatus,
+  ObjectStatus,
   QuotaView,
   ReplayView,
   ScheduleView,
+  StatusView,
   StreamView,
   WorkerView,
 } from '../shapes';
@@ -15,6 +15,12 @@ import { at } from './clock';
 import { org } from './org';
 import { topicGone } from './problems';
 import type { Scene } from './scene';
+
+type LiveObject = Omit<
+  ObjectStatus,
+  'object' | 'table' | 'health' | 'count' | 'readyAt' | 'loadedAt' | 'job' | 'problem'
+>;
+type LiveStatus = Pick<StatusView, 'stream' | 'workers' | 'quota' | 'schedules'>;
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -47,6 +53,9 @@ export function liveObject(scene: Scene, object: string, isLoaded: boolean): Liv
     backlogEvents: isBehind ? 1_410 : 0,
     backlogAgeMs: isBehind ? 7 * MINUTE : null,
     heardAt: scene.stream === 'none' ? null : at(scene.stream === 'paused' ? 720 : heardAgo),
+    isConfirmed: true,
+    comparedAt: scene.stream === 'none' ? null : at(12.5 * 3_600),
+    checks: [],
     holes: scene.stream === 'down' && object === 'PricebookEntry' ? 1 : 0,
     dirty: object === 'PricebookEntry' && isBehind ? 14 : 0,
     deadLetters: object === 'Product2' && scene.stream === 'live' ? 2 - scene.lettersGone.size : 0,
@@ -70,6 +79,7 @@ function stream(scene: Scene): StreamView | null {
     isHere: true,
     backlogEvents: scene.stream === 'behind' ? 1_410 : 0,
     backlogAgeMs: scene.stream === 'behind' ? 7 * MINUTE : null,
+    channels: [],
   };
 }
 

@@ -32,6 +32,18 @@ export function counts(scene: Scene): CountsView {
   return { counts: all, agrees: all.every((count) => count.unexplained === 0), apiCalls: 3 };
 }
 
+function liveHealth(scene: Scene): ObjectStatus['health'] {
+  const healths = {
+    live: 'live',
+    quiet: 'live',
+    behind: 'late',
+    down: 'live',
+    paused: 'paused',
+    none: 'countsAgree',
+  } as const;
+  return healths[scene.stream];
+}
+
 function objectStatus(scene: Scene, object: string): ObjectStatus {
   const last = scene.jobs.find((one) => one.object === object) ?? null;
   const count = countOf(scene, object);
@@ -48,7 +60,7 @@ function objectStatus(scene: Scene, object: string): ObjectStatus {
           : loadedAt === null
             ? 'notLoaded'
             : count.unexplained === 0
-              ? 'countsAgree'
+              ? liveHealth(scene)
               : 'differs';
   return {
     object,

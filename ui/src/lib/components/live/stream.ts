@@ -1,4 +1,4 @@
-import type { StatusView, StreamView, WorkerView } from '$lib/api/shapes';
+import type { StreamView, WorkerView } from '$lib/api/shapes';
 import { formatCount } from '$lib/format/count';
 import { formatAgo } from '$lib/format/time';
 import { LATE_MS } from '$lib/components/objects/live';
@@ -32,10 +32,9 @@ export function streamWords(stream: StreamView | null, now: number): StreamWords
   }
 }
 
-/** What waits to be applied, of all objects: `0 waiting`. */
-export function backlogWords(status: StatusView): string {
-  const events = status.objects.reduce((sum, object) => sum + object.backlogEvents, 0);
-  return `${formatCount(events)} waiting`;
+/** What waits to be applied: `0 waiting`. */
+export function backlogWords(stream: StreamView): string {
+  return `${formatCount(stream.backlogEvents)} waiting`;
 }
 
 /** What a worker does: `streams, applies`, `stands by`. */

@@ -9,6 +9,8 @@ function tones(change: Partial<ObjectStatus>, heard: StreamView | null = stream)
   const status = {
     object: 'Product2',
     heardAt: '2026-11-12T14:32:02Z',
+    isConfirmed: true,
+    comparedAt: null,
     holes: 0,
     backlogEvents: 0,
     backlogAgeMs: null,
@@ -28,7 +30,11 @@ describe('the named checks', () => {
   });
 
   it('never claim a verification that was not made', () => {
-    expect(tones({}).Verified).toBe('unknown');
+    expect(tones({ comparedAt: '2026-11-12T02:30:00Z' }).Verified).toBe('unknown');
+  });
+
+  it('say when the stream does not speak for the object', () => {
+    expect(tones({ isConfirmed: false }).Heard).toBe('look');
   });
 
   it('fail for a stream that is silent, a hole, a dead letter', () => {

@@ -25,10 +25,14 @@ export function healthChecks(status: ObjectStatus, stream: StreamView | null, no
   ];
 }
 
-function heard({ heardAt }: ObjectStatus, stream: StreamView | null, now: number): HealthCheck {
+function heard({ heardAt, isConfirmed }: ObjectStatus, stream: StreamView | null, now: number): HealthCheck {
   const bar = `≤ ${LATE_MS / 1000} s`;
   if (!stream) return { name: 'Heard', tone: 'unknown', finding: 'no stream yet', bar, at: null };
   if (!heardAt) return { name: 'Heard', tone: 'unknown', finding: 'never', bar, at: null };
+  if (!isConfirmed) {
+    const finding = 'the stream does not speak for it; catch-ups do';
+    return { name: 'Heard', tone: 'look', finding, bar, at: heardAt };
+  }
   const age = now - Date.parse(heardAt);
   const finding = `${formatAge(age)} ago`;
   return { name: 'Heard', tone: age <= LATE_MS ? 'holds' : 'mend', finding, bar, at: heardAt };
@@ -66,7 +70,7 @@ function loaded({ job, loadedAt }: ObjectStatus): HealthCheck {
   };
 }
 
-function proofs({ count }: ObjectStatus): HealthCheck[] {
+function proofs({ count, comparedAt }: ObjectStatus): HealthCheck[] {
   const left = count.unexplained;
   return [
     {
@@ -77,6 +81,13 @@ function proofs({ count }: ObjectStatus): HealthCheck[] {
       bar: 'none unexplained',
       at: count.salesforceAt,
     },
-    { name: 'Verified', tone: 'unknown', finding: 'not record by record yet', bar: 'none differ', at: null },
+    // Comparing stamps finds what events missed, but no wrong value under a right stamp.
+    {
+      name: 'Verified',
+      tone: 'unknown',
+      finding: comparedAt ? 'ids and stamps compared; values never' : 'never',
+      bar: 'none differ',
+      at: comparedAt,
+    },
   ];
 }

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { ObjectStatus, StreamView } from '$lib/api/shapes';
-import { healthOf, lagNow, lagTone, lagWords } from './live';
+import type { ObjectStatus } from '$lib/api/shapes';
+import { healthOf, isFailing, lagNow, lagTone, lagWords } from './live';
 
-const stream = { channel: '/data/ChangeEvents', state: 'live' } as StreamView;
 const object = (change: Partial<ObjectStatus>) =>
   ({ object: 'Product2', health: 'countsAgree', backlogEvents: 0, ...change }) as ObjectStatus;
 
@@ -32,21 +31,29 @@ describe('the lag of an object', () => {
 });
 
 describe('the health of an object', () => {
-  it('is live while its lag is, behind when it is late, failing when it is very late', () => {
-    expect(healthOf(object({}), stream, 1_200)).toBe('live');
-    expect(healthOf(object({}), stream, 400_000)).toBe('behind');
-    expect(healthOf(object({}), stream, 1_000_000)).toBe('failing');
-  });
-
-  it('is catching up while a live stream has events to apply', () => {
-    expect(healthOf(object({ backlogEvents: 12 }), stream, 400_000)).toBe('catchingUp');
-    expect(healthOf(object({ backlogEvents: 12 }), { ...stream, state: 'failed' }, 400_000)).toBe('behind');
-  });
-
-  it('is never live without a stream, nor over a difference, a failure or a pause', () => {
-    expect(healthOf(object({}), null, 1_200)).toBe('countsAgree');
-    for (const health of ['differs', 'failing', 'paused', 'backfilling', 'notLoaded'] as const) {
-      expect(healthOf(object({ health }), stream, 1_200)).toBe(health);
+  it('is what the engine says', () => {
+    for (const health of [
+      'differs',
+      'failing',
+      'paused',
+      'backfilling',
+      'catchingUp',
+      'countsAgree',
+    ] as const) {
+      expect(healthOf(object({ health }), 2_000_000)).toBe(health);
     }
+    expect(healthOf(object({ health: 'live' }), 1_200)).toBe('live');
+  });
+
+  it('falls behind by itself when the engine says nothing more', () => {
+    const live = object({ health: 'live' });
+    expect(healthOf(live, 400_000)).toBe('late');
+    expect(healthOf(live, 1_000_000)).toBe('farBehind');
+    expect(isFailing('farBehind')).toBe(true);
+  });
+
+  it('never gets better by itself', () => {
+    expect(healthOf(object({ health: 'late' }), 1_200)).toBe('late');
+    expect(healthOf(object({ health: 'live' }), null)).toBe('live');
   });
 });

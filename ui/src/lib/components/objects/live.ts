@@ -1,23 +1,10 @@
-import type { ObjectStatus, StreamView } from '$lib/api/shapes';
+import type { ObjectHealth, ObjectStatus } from '$lib/api/shapes';
 import { formatAge, formatDuration } from '$lib/format/duration';
 
 /** A quiet org is heard every 270 s at the latest: up to here an object is up to date, not behind. */
 export const LATE_MS = 330_000;
 /** From here on lag is red. */
 export const NOTIFY_MS = 900_000;
-
-/** How an object is on screen: what the engine says, and what its lag makes of that while time goes on. */
-export type Health =
-  | 'notLoaded'
-  | 'backfilling'
-  | 'loaded'
-  | 'countsAgree'
-  | 'live'
-  | 'catchingUp'
-  | 'behind'
-  | 'differs'
-  | 'paused'
-  | 'failing';
 
 export type LagTone = 'fresh' | 'quiet' | 'late' | 'failing';
 
@@ -42,27 +29,32 @@ export function lagWords(lagMs: number): { before: string; value: string; after:
 }
 
 /**
- * How an object is now. What a person must see goes before lag; an object that was loaded but has no stream says what
- * its counts say, as it always did.
+ * How an object is now: what the engine says, and what goes by since it said so. A stream that died with its process
+ * says nothing more, and must fall behind all the same.
  */
-export function healthOf(object: ObjectStatus, stream: StreamView | null, lagMs: number | null): Health {
-  const said = object.health as Health;
-  if (['failing', 'paused', 'differs', 'backfilling', 'notLoaded'].includes(said)) return said;
-  if (!stream || lagMs === null) return said;
-  if (lagTone(lagMs) === 'fresh' || lagTone(lagMs) === 'quiet') return 'live';
-  if (stream.state === 'live' && object.backlogEvents > 0) return 'catchingUp';
-  return lagTone(lagMs) === 'failing' ? 'failing' : 'behind';
+export function healthOf(object: ObjectStatus, lagMs: number | null): ObjectHealth {
+  const isByLag = object.health === 'live' || object.health === 'late' || object.health === 'farBehind';
+  if (!isByLag || lagMs === null) return object.health;
+  const tone = lagTone(lagMs);
+  if (tone === 'failing') return 'farBehind';
+  return tone === 'late' ? 'late' : object.health;
 }
 
-export const healthWords: Record<Health, string> = {
+export const healthWords: Record<ObjectHealth, string> = {
   notLoaded: 'Not loaded',
   backfilling: 'Backfilling',
   loaded: 'Loaded, not counted',
   countsAgree: 'Counts agree',
   live: 'Live',
   catchingUp: 'Catching up',
-  behind: 'Behind',
+  late: 'Behind',
+  farBehind: 'Far behind',
   differs: 'Differs',
   paused: 'Paused',
   failing: 'Failing',
 };
+
+/** Whether an object must be looked at now: it stands at the top, in red. */
+export function isFailing(health: ObjectHealth): boolean {
+  return health === 'failing' || health === 'farBehind';
+}
