@@ -3,9 +3,12 @@
 mod backfill;
 mod catch_up;
 mod context;
+mod dead_letters;
 mod demo_org;
 mod doctor;
 mod env;
+mod flags;
+mod http;
 mod job_progress;
 mod jobs;
 mod login;
@@ -13,6 +16,8 @@ mod migrate;
 mod moment;
 mod rebind;
 mod rejects;
+mod replay;
+mod serve;
 mod status;
 mod verify;
 mod words;
@@ -59,8 +64,16 @@ enum Command {
     Pause(jobs::PauseArgs),
     /// Let what was paused go on
     Resume(jobs::PauseArgs),
+    /// Look through events again, and fetch the records that disagree with them
+    Replay(replay::Args),
+    /// Look at events that could not be processed, fetch their records
+    DeadLetters(dead_letters::Args),
     /// Look at records that cannot be stored, try them again
     Rejects(rejects::Args),
+    /// Look at the roll-out flags, set them
+    Flags(flags::Args),
+    /// Keep the shadow tables live: receive, apply, catch up by the clock; serve metrics and health
+    Serve(serve::Args),
     /// Show how things stand
     Status(status::Args),
     /// Run a simulated Salesforce org on this machine
@@ -86,7 +99,11 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Jobs(args) => jobs::run(args, context).await,
         Command::Pause(args) => jobs::pause(args, context).await,
         Command::Resume(args) => jobs::resume(args, context).await,
+        Command::Replay(args) => replay::run(args, context).await,
+        Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Rejects(args) => rejects::run(args, context).await,
+        Command::Flags(args) => flags::run(args, context).await,
+        Command::Serve(args) => serve::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
         Command::DemoOrg(args) => demo_org::run(args, context).await,
         Command::Completions { shell } => {
@@ -108,21 +125,28 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// Logs go to standard error; `RUST_LOG` overrides `--verbose`.
-fn install_log(verbose: u8) {
-    let default = match verbose {
+/// Logs go to standard error; `RUST_LOG` overrides `--verbose`. A daemon tells what it does without being asked, and
+/// with `--json` for programs.
+fn install_log(cli: &Cli) {
+    let is_daemon = matches!(cli.command, Command::Serve(_));
+    let default = match cli.global.verbose + u8::from(is_daemon) {
         0 => "error",
-        1 => "warn,engine=info,store=info,salesforce=info",
-        _ => "info,engine=debug,store=debug,salesforce=debug,shadow=debug",
+        1 => "warn,engine=info,store=info,salesforce=info,shadow_sync=info",
+        _ => "info,engine=debug,store=debug,salesforce=debug,shadow=debug,shadow_sync=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if is_daemon && cli.global.json {
+        log.json().init();
+    } else {
+        log.init();
+    }
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    install_log(cli.global.verbose);
+    install_log(&cli);
     let context = Context { args: cli.global, is_terminal: std::io::stdout().is_terminal() };
     // Two TLS providers could be linked in; naming ours makes the choice once for HTTP, PostgreSQL and gRPC.
     let _ = rustls::crypto::ring::default_provider().install_default();

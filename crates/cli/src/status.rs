@@ -1,81 +1,202 @@
-//! `shadow-sync status`: how things stand, in one look.
+//! `shadow-sync status`: how things stand, in one look, or watched.
 
-use engine::api::status::{self, DatabaseState, ObjectHealth, StatusView};
+mod text;
+
+use std::io::Write;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use engine::api::lag;
+use engine::api::status::{self, DatabaseState, StatusView};
+use engine::{Engine, clock};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::MissedTickBehavior;
 
 use crate::context::{Context, Exit};
-use crate::words::{table, thousands};
+
+/// How often a watched status is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+/// Over how long events and failures are summed up.
+const FLOW: TimeDelta = TimeDelta::minutes(5);
+/// Moments and ages: they are different at every look, and are no change.
+const FLEETING: [&str; 5] = ["at", "lagMs", "backlogAgeMs", "seenAt", "memoryBytes"];
 
 /// Show how things stand
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Exit code 1 where something needs a person. --watch goes on until Ctrl-C: on a terminal the picture \
+                        is drawn anew in place; elsewhere, and with --json, a change is a new text or line."
+)]
+pub struct Args {
+    /// Keep showing it
+    #[arg(long, short)]
+    watch: bool,
+}
 
-/// Runs `status`; exit 1 where something needs a person.
-pub async fn run(_args: Args, context: &Context) -> anyhow::Result<Exit> {
+/// What is shown: the console's status, and what went through of late.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// How things stand.
+    #[serde(flatten)]
+    status: StatusView,
+    /// Events and failures of the last minutes; none where the database does not say.
+    flow: Option<Flow>,
+}
+
+/// What went through in the last minutes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Flow {
+    /// The minutes.
+    minutes: i64,
+    /// Events stored.
+    received: u32,
+    /// Events applied.
+    applied: u32,
+    /// Failures, by stage.
+    failures: Vec<StageFailures>,
+}
+
+/// Failures of one stage.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageFailures {
+    /// `receive`, `apply`, `fetch`, …
+    stage: String,
+    /// How many.
+    count: u32,
+}
+
+/// Runs `status`.
+pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open().await?;
-    let status = status::status(&engine).await;
+    let exit = if args.watch {
+        watch(&engine, context).await
+    } else {
+        let shown = look(&engine).await;
+        context
+            .print(&shown, || text::of(&shown.status, shown.flow.as_ref()))
+            .map(|()| exit_of(&shown.status))
+    };
     engine.shutdown().await;
-    context.print(&status, || text(&status))?;
-    Ok(if status.problems.is_empty() { Exit::Done } else { Exit::Finding })
+    exit
 }
 
-fn text(status: &StatusView) -> String {
-    let mut lines = vec![status.statement.clone()];
-    if !status.detail.is_empty() {
-        lines.push(status.detail.clone());
-    }
-    if let Some(environment) = &status.environment {
-        let simulated = if environment.is_simulated { ", simulated org" } else { "" };
-        lines.push(
-            format!("Environment {} ({:?}{simulated})", environment.name, environment.kind).to_lowercase(),
-        );
-    }
-    if let Some(bound) = &status.bound_to {
-        lines.push(format!("Bound to {bound}"));
-    }
-    lines.push(match &status.database {
-        DatabaseState::Closed => "Database: closed".to_owned(),
-        DatabaseState::Starting => "Database: starting".to_owned(),
-        DatabaseState::Ready { server } => format!("Database: {server}"),
-        DatabaseState::Failed { problem, .. } => format!("Database: {}", problem.title),
-    });
-    if let Some(usage) = status.api_usage {
-        lines.push(format!("API calls: {} of {} today", thousands(usage.used), thousands(usage.max)));
-    }
-    let mut rows = vec![
-        ["Object", "Health", "Salesforce", "", "Shadow", "Rejected", "Counted"].map(str::to_owned).to_vec(),
-    ];
-    for object in &status.objects {
-        let number = |value: Option<u32>| value.map_or_else(|| "not counted".to_owned(), thousands);
-        rows.push(vec![
-            object.object.clone(),
-            health(object.health).to_owned(),
-            number(object.count.salesforce),
-            match object.count.unexplained {
-                Some(0) => "=".to_owned(),
-                Some(_) => "≠".to_owned(),
-                None => "?".to_owned(),
-            },
-            number(object.count.shadow),
-            thousands(object.count.rejected),
-            object
-                .count
-                .salesforce_at
-                .map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M:%SZ").to_string()),
-        ]);
-    }
-    lines.push(table(&rows, &[2, 4, 5]));
-    lines.extend(status.problems.iter().map(ToString::to_string));
-    lines.join("\n")
+fn exit_of(status: &StatusView) -> Exit {
+    if status.problems.is_empty() { Exit::Done } else { Exit::Finding }
 }
 
-fn health(health: ObjectHealth) -> &'static str {
-    match health {
-        ObjectHealth::NotLoaded => "not loaded",
-        ObjectHealth::Backfilling => "backfilling",
-        ObjectHealth::CountsAgree => "counts agree",
-        ObjectHealth::Loaded => "loaded, not counted",
-        ObjectHealth::Differs => "differs",
-        ObjectHealth::Paused => "paused",
-        ObjectHealth::Failing => "failing",
+async fn look(engine: &Engine) -> Shown {
+    let status = status::status(engine).await;
+    let flow = match &status.database {
+        DatabaseState::Ready { .. } => flow(engine).await,
+        DatabaseState::Closed | DatabaseState::Starting | DatabaseState::Failed { .. } => None,
+    };
+    Shown { status, flow }
+}
+
+async fn flow(engine: &Engine) -> Option<Flow> {
+    let now = clock::now();
+    let series = lag::samples(engine, now - FLOW, now, 5).await.ok()?;
+    let sum = |counts: &[Option<u32>]| counts.iter().flatten().sum();
+    Some(Flow {
+        minutes: FLOW.num_minutes(),
+        received: sum(&series.received),
+        applied: sum(&series.applied),
+        failures: series
+            .failures
+            .into_iter()
+            .map(|failures| StageFailures { stage: failures.stage, count: failures.counts.iter().sum() })
+            .filter(|failures| failures.count > 0)
+            .collect(),
+    })
+}
+
+/// Looks again and again until Ctrl-C, or until nobody reads it any more.
+async fn watch(engine: &Engine, context: &Context) -> anyhow::Result<Exit> {
+    let mut screen = Screen { context, last: None };
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            pressed = tokio::signal::ctrl_c() => {
+                pressed?;
+                return Ok(Exit::Done);
+            }
+        }
+        let shown = look(engine).await;
+        if let Err(error) = screen.show(&shown) {
+            // `status --watch | head` has seen enough.
+            return if error.kind() == std::io::ErrorKind::BrokenPipe {
+                Ok(Exit::Done)
+            } else {
+                Err(error.into())
+            };
+        }
+    }
+}
+
+/// Where a watched status is shown.
+struct Screen<'a> {
+    context: &'a Context,
+    /// What was shown last, without what differs at every look.
+    last: Option<Value>,
+}
+
+impl Screen<'_> {
+    fn show(&mut self, shown: &Shown) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if self.context.is_terminal && !self.context.args.json {
+            // Every line is cleared behind its text instead of the screen before it, so that nothing flickers.
+            let text = text::of(&shown.status, shown.flow.as_ref()).replace('\n', "\x1b[K\n");
+            write!(out, "\x1b[H{text}\x1b[K\n\x1b[J")?;
+            return out.flush();
+        }
+        let whole = serde_json::to_value(shown)?;
+        let lasting = lasting(whole.clone());
+        if self.last.as_ref() == Some(&lasting) {
+            return Ok(());
+        }
+        self.last = Some(lasting);
+        if self.context.args.json {
+            writeln!(out, "{whole}")?;
+        } else {
+            writeln!(out, "{}\n", text::of(&shown.status, shown.flow.as_ref()))?;
+        }
+        out.flush()
+    }
+}
+
+/// A value without what differs at every look.
+fn lasting(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(name, _)| !FLEETING.contains(&name.as_str()))
+                .map(|(name, value)| (name, lasting(value)))
+                .collect(),
+        ),
+        Value::Array(values) => Value::Array(values.into_iter().map(lasting).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_age_that_grew_is_no_change() {
+        let before = json!({ "at": 1, "objects": [{ "lagMs": 5, "holes": 0 }] });
+        let later = json!({ "at": 2, "objects": [{ "lagMs": 1005, "holes": 0 }] });
+        let other = json!({ "at": 2, "objects": [{ "lagMs": 1005, "holes": 1 }] });
+        assert_eq!(lasting(before.clone()), lasting(later));
+        assert_ne!(lasting(before), lasting(other));
     }
 }
