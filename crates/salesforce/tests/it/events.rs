@@ -131,6 +131,25 @@ async fn a_broken_event_is_known_as_broken_and_the_stream_goes_on() {
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_believed_is_fetched() {
+    let world = World::streaming().await;
+    let (org, pubsub) = (world.simulator.org(), world.pubsub());
+    let mut subscription = world.subscription(&pubsub).await;
+    let id = org.ids("Product2", 0, 1)[0];
+    for (fault, kind, why) in [
+        (EventFault::BadBitmap, ChangeKind::Update, WhyFetch::Bitmap),
+        (EventFault::UnknownKind, ChangeKind::Unknown, WhyFetch::Gap),
+        (EventFault::Gap, ChangeKind::GapUpdate, WhyFetch::Gap),
+    ] {
+        org.disturb(&Disturbance::NextEvents { object: None, fault, times: Some(1) }).expect("a plan");
+        org.update("Product2", id.as_str(), &json!({ "Name": format!("{fault:?}") })).expect("a record");
+        let event = decoded(&pubsub, &receive(&mut subscription, 1).await[0]).await;
+        assert_eq!((event.header.kind, event.body), (kind, EventBody::Fetch(why)), "{fault:?}");
+        assert_eq!(event.header.records.ids().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_hidden_fields_bit_comes_without_its_value() {
     let world = World::streaming().await;
     let (org, pubsub) = (world.simulator.org(), world.pubsub());

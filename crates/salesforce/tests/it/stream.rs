@@ -203,6 +203,20 @@ async fn a_stream_that_breaks_is_opened_again_by_whoever_stores() {
 }
 
 #[tokio::test]
+async fn a_connection_that_goes_away_takes_no_event_with_it() {
+    let world = World::streaming().await;
+    let pubsub = world.pubsub();
+    let mut subscription = world.subscription(&pubsub).await;
+    disturb(&world, &Disturbance::Drain);
+    change_products(&world, 3);
+    // What runs goes on, and what is new finds another connection.
+    let mut another = world.subscription(&pubsub).await;
+    change_products(&world, 2);
+    assert_eq!(positions(&mut another, 2).await, sent(&world)[3..]);
+    assert_eq!(positions(&mut subscription, 5).await, sent(&world));
+}
+
+#[tokio::test]
 async fn a_silent_stream_is_a_dead_stream() {
     let world = World::streaming().await;
     let silence = Duration::from_millis(500);
