@@ -65,6 +65,22 @@ async fn an_update_says_only_what_changed() {
 }
 
 #[tokio::test]
+async fn an_update_tells_its_date_even_if_it_is_that_of_the_one_before() {
+    let world = World::default().await;
+    let mut listener = world.listen().await;
+    let org = world.simulator.org();
+    let id = org.ids("Product2", 0, 1)[0];
+    for name in ["First", "In the same second", "In the same second"] {
+        org.update("Product2", id.as_str(), &json!({"Name": name})).unwrap();
+    }
+    let events = listener.events(3).await;
+    let stamps: Vec<Value> = events.iter().map(|event| of(event, "LastModifiedDate")).collect();
+    assert!(stamps.iter().all(Value::is_i64), "{stamps:?}");
+    // Nothing else changed the third time.
+    assert_eq!(listener.marked(&events[2], "changedFields"), ["LastModifiedDate"]);
+}
+
+#[tokio::test]
 async fn nulled_fields_may_be_left_out_of_the_changed_ones() {
     let world = World::start(Options { nulled_in_changed: false, ..Options::default() }).await;
     let mut listener = world.listen().await;
