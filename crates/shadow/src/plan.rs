@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ids::RecordId;
 use crate::mapping::Mapping;
-use crate::prepare::{PreparedChunk, PreparedRecord};
+use crate::prepare::{OwnMark, PreparedChunk, PreparedRecord};
 use crate::reason::Reason;
 use crate::value::Moment;
 use crate::version::{IncomingVersion, ReadMark, StoredVersion, Verdict, compare, lifts_tombstone};
@@ -118,6 +118,9 @@ pub struct ApplyPlan {
     pub retold: Vec<(RecordId, Reason)>,
     /// To be fetched; what is stored of them stays as it is.
     pub dirty: Vec<(RecordId, DirtyReason)>,
+    /// Of those that move between table and rejected records, or get another reason: which of them the read only found
+    /// as they are stored by something later. They keep that mark.
+    pub keeping: Vec<(usize, OwnMark)>,
 }
 
 impl ApplyPlan {
@@ -135,6 +138,7 @@ impl ApplyPlan {
             entered,
             retold,
             dirty,
+            keeping: _,
         } = self;
         inserts.is_empty()
             && updates.is_empty()
@@ -243,12 +247,32 @@ pub fn plan(roles: Roles, chunk: &PreparedChunk, mark: ReadMark, current: &Curre
             },
         }
     }
+    plan.keeping = keeping(chunk, mark, current, &plan);
     plan.entered = outcome.entered;
     plan.retold = outcome.retold;
     plan.dirty.extend(outcome.dirty);
     plan.dirty.sort_by_key(|(id, _)| *id);
     plan.dirty.dedup_by_key(|(id, _)| *id);
     plan
+}
+
+/// Which of the written records keep the mark of what is stored of them, because it is later than the read's: only
+/// where they stand changes.
+fn keeping(
+    chunk: &PreparedChunk,
+    mark: ReadMark,
+    current: &Current,
+    plan: &ApplyPlan,
+) -> Vec<(usize, OwnMark)> {
+    let moved = plan.inserts.iter().chain(plan.rejects.iter().map(|(place, _)| place));
+    moved
+        .filter(|place| chunk.records[**place].own.is_none())
+        .filter_map(|place| {
+            let stored = stored_version(&chunk.records[*place].id, current)?;
+            let StoredVersion { as_of, read_no, read_end, .. } = *stored;
+            (as_of > mark.as_of).then_some((*place, OwnMark { as_of, read_no, read_end }))
+        })
+        .collect()
 }
 
 fn standing(

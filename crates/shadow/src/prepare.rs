@@ -104,6 +104,16 @@ impl PreparedChunk {
         }
     }
 
+    /// The same records, some of them with marks of their own.
+    #[must_use]
+    pub fn marked(&self, marks: &[(usize, OwnMark)]) -> Self {
+        let mut chunk = self.clone();
+        for (place, mark) in marks {
+            chunk.records[*place].own = Some(*mark);
+        }
+        chunk
+    }
+
     /// A record's canonical `raw_payload`: JSON.
     pub fn payload(&self, record: &PreparedRecord) -> &[u8] {
         &self.texts.bytes[range(&record.payload)]

@@ -4,6 +4,8 @@
 //! So every row carries `as_of`: the position of our change log up to which it is complete, and, for reads at
 //! one position, the number of the request that read it.
 
+use crate::value::Moment;
+
 /// Where a read stands among all reads: taken before its request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReadMark {
@@ -22,6 +24,8 @@ pub struct StoredVersion {
     pub system_modstamp_ms: i64,
     /// The request that brought it.
     pub read_no: i64,
+    /// When that ended, in Salesforce's time.
+    pub read_end: Moment,
     /// Its content: payload without `SystemModstamp`, and columns.
     pub hash: [u8; 16],
 }
@@ -106,7 +110,13 @@ mod tests {
     }
 
     fn stored(as_of: i64, read_no: i64, stamp: i64, content: u8) -> StoredVersion {
-        StoredVersion { as_of, system_modstamp_ms: stamp, read_no, hash: [content; 16] }
+        StoredVersion {
+            as_of,
+            system_modstamp_ms: stamp,
+            read_no,
+            read_end: Moment(0),
+            hash: [content; 16],
+        }
     }
 
     #[test]
@@ -171,7 +181,7 @@ mod tests {
                 match verdict {
                     Verdict::Newer | Verdict::StampOnly => row = Some(StoredVersion {
                         as_of: 0, system_modstamp_ms: read.system_modstamp_ms,
-                        read_no: read.mark.read_no, hash: read.hash,
+                        read_no: read.mark.read_no, read_end: Moment(0), hash: read.hash,
                     }),
                     Verdict::Equal => confirmed = confirmed.max(read.mark.read_no),
                     Verdict::Older => {}

@@ -15,17 +15,11 @@ use crate::merge::state::{parse, version};
 use crate::objects::Locked;
 use crate::tables::shape::TableShape;
 
-/// What the fold must know of a row or reject beyond what the plan knows of it.
-struct Base {
-    read_end: Moment,
-    payload: String,
-}
-
 /// What is stored of some records.
 pub(super) struct Stored {
     /// As the plan takes it, so far as it concerns these records alone.
     pub current: Current,
-    bases: HashMap<RecordId, Base>,
+    payloads: HashMap<RecordId, String>,
     /// The end of the reads that found records gone.
     gone_at: HashMap<RecordId, Moment>,
 }
@@ -43,15 +37,15 @@ impl Stored {
     ) -> Result<Self, Error> {
         let shape = TableShape::of(&mapping.mapping, schema);
         let current = Current { confirmed: locked.confirmed, ..Current::default() };
-        let mut stored = Self { current, bases: HashMap::new(), gone_at: HashMap::new() };
+        let mut stored = Self { current, payloads: HashMap::new(), gone_at: HashMap::new() };
         let rows: Vec<Row> = sqlx::query_as(shape.state_and_payload()).bind(ids).fetch_all(&mut **tx).await?;
         stored.current.rows.reserve(rows.len());
-        stored.bases.reserve(rows.len());
+        stored.payloads.reserve(rows.len());
         for (id, as_of, stamp, read_no, hash, created, claim, read_end, payload) in rows {
             let id = parse(&id)?;
-            let version = version(as_of, stamp, read_no, &hash)?;
+            let version = version(as_of, stamp, read_no, read_end, &hash)?;
             stored.current.rows.insert(id, StoredRow { version, created_date: created.into(), claim });
-            stored.bases.insert(id, Base { read_end: read_end.into(), payload });
+            stored.payloads.insert(id, payload);
         }
         if locked.has_rejects {
             stored.load_rejects(tx, mapping, ids).await?;
@@ -85,13 +79,13 @@ impl Stored {
             let reason: Reason =
                 serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?;
             let reject = StoredReject {
-                version: version(row.as_of, row.system_modstamp, row.read_no, &row.row_hash)?,
+                version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
                 created_date: row.created_date.into(),
                 reason,
                 claim: row.claim,
             };
             self.current.rejects.insert(id, reject);
-            self.bases.insert(id, Base { read_end: row.read_end.into(), payload: row.payload });
+            self.payloads.insert(id, row.payload);
         }
         Ok(())
     }
@@ -130,12 +124,12 @@ impl Stored {
             .get(id)
             .map(|row| &row.version)
             .or_else(|| self.current.rejects.get(id).map(|reject| &reject.version));
-        match (version, self.bases.get(id), self.current.tombstones.get(id)) {
-            (Some(version), Some(base), _) => Known::Stored {
+        match (version, self.payloads.get(id), self.current.tombstones.get(id)) {
+            (Some(version), Some(payload), _) => Known::Stored {
                 as_of: version.as_of,
                 read_no: version.read_no,
-                read_end: base.read_end,
-                payload: &base.payload,
+                read_end: version.read_end,
+                payload,
             },
             (.., Some(tombstone)) => {
                 Known::Gone { as_of: tombstone.as_of, read_end: self.gone_at.get(id).copied() }

@@ -16,7 +16,7 @@ use crate::error::{Error, corrupt};
 use crate::objects::Locked;
 use crate::tables::shape::TableShape;
 
-type StateRow = (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>);
+type StateRow = (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>, DateTime<Utc>);
 
 /// Reads what the plan of a chunk depends on.
 pub(crate) async fn load(
@@ -31,8 +31,8 @@ pub(crate) async fn load(
     let mut current = Current { confirmed: locked.confirmed, ..Current::default() };
     let rows: Vec<StateRow> = sqlx::query_as(shape.state()).bind(&ids).fetch_all(&mut **tx).await?;
     current.rows.reserve(rows.len());
-    for (id, as_of, stamp, read_no, hash, created, claim) in rows {
-        let version = version(as_of, stamp, read_no, &hash)?;
+    for (id, as_of, stamp, read_no, hash, created, claim, read_end) in rows {
+        let version = version(as_of, stamp, read_no, read_end, &hash)?;
         current.rows.insert(parse(&id)?, StoredRow { version, created_date: created.into(), claim });
     }
     if locked.has_rejects {
@@ -90,10 +90,17 @@ pub(crate) fn version(
     as_of: i64,
     stamp: DateTime<Utc>,
     read_no: i64,
+    read_end: DateTime<Utc>,
     hash: &[u8],
 ) -> Result<StoredVersion, Error> {
     let hash = hash.try_into().map_err(|_| corrupt("row hash", hash.len()))?;
-    Ok(StoredVersion { as_of, system_modstamp_ms: Moment::from(stamp).0, read_no, hash })
+    Ok(StoredVersion {
+        as_of,
+        system_modstamp_ms: Moment::from(stamp).0,
+        read_no,
+        read_end: read_end.into(),
+        hash,
+    })
 }
 
 /// Rejected records with some ids, or waiting for some values.
@@ -104,7 +111,7 @@ async fn rejects(
     claims: Option<&[String]>,
 ) -> Result<HashMap<RecordId, StoredReject>, Error> {
     let rows = sqlx::query!(
-        "select record_id, as_of, system_modstamp, read_no, row_hash, created_date, detail, claim
+        "select record_id, as_of, system_modstamp, read_no, read_end, row_hash, created_date, detail, claim
            from shadow_sync.rejects
           where object = $1 and (record_id = any($2::text[]) or claim = any($3::text[]))",
         object.as_str(),
@@ -118,7 +125,7 @@ async fn rejects(
             let reason: Reason =
                 serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?;
             let reject = StoredReject {
-                version: version(row.as_of, row.system_modstamp, row.read_no, &row.row_hash)?,
+                version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
                 created_date: row.created_date.into(),
                 reason,
                 claim: row.claim,

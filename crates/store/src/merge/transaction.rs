@@ -41,6 +41,8 @@ pub(super) async fn merge_once(
     let mark = RowMark { mark: merge.read.mark, read_end: merge.read.end, updated_at: locked.now };
     let children = Writer::children_of(&mapping.children);
     let mut writer = Writer::new(&mut tx, schema, &mapping.mapping, children);
+    let marked = (!plan.keeping.is_empty()).then(|| chunk.marked(&plan.keeping));
+    let chunk = marked.as_ref().unwrap_or(chunk);
     let shown = Shown::by_read(&mut writer, &mapping.mapping, chunk, &plan, &current).await?;
     let mut outcome = write(&mut writer, &mapping.mapping, chunk, &plan, &current, &mark).await?;
     shown.mark(&mut writer, &mapping.mapping, merge.read.mark.as_of, None).await?;

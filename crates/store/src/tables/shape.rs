@@ -108,11 +108,11 @@ impl<'a> TableShape<'a> {
         ))
     }
 
-    /// What is stored of some ids: key, as_of, system_modstamp, read_no, row_hash, created_date, unique value.
+    /// What is stored of some ids: key, as_of, system_modstamp, read_no, row_hash, created_date, unique value, read_end.
     /// `$1` ids.
     pub(crate) fn state(&self) -> Statement {
         AssertSqlSafe(format!(
-            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}
+            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end
                from {table} where {key} = any($1)",
             key = self.key,
             unique = self.unique.as_deref().unwrap_or("null::text"),
@@ -120,7 +120,7 @@ impl<'a> TableShape<'a> {
         ))
     }
 
-    /// The same with read_end and the payload's text, for who lays changes over it. `$1` ids.
+    /// The same with the payload's text, for who lays changes over it. `$1` ids.
     pub(crate) fn state_and_payload(&self) -> Statement {
         AssertSqlSafe(format!(
             "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end,

@@ -74,6 +74,7 @@ impl Tables {
             as_of: mark.as_of,
             system_modstamp_ms: record.system_modstamp.0,
             read_no: mark.read_no,
+            read_end: Moment(0),
             hash: record.hash,
         };
         let claim = |record: &PreparedRecord| {
