@@ -80,7 +80,8 @@ pub struct StoredEvent {
 
 /// Stores the events of one message and moves the channel's checkpoint behind the last of them, in one commit.
 ///
-/// - `objects_of_channel`: what may be missing when an event's header cannot be read: a hole is opened for each.
+/// - `objects_of_channel`: what may be missing when an event's header cannot be read: a hole is opened for each. If
+///   none is named, whatever the channel may carry.
 /// - `holes`: opened in the same commit. If the channel has no position yet and none are given, one is opened for
 ///   each object of the channel, because nobody knows what came before.
 /// - A redelivery (object, transaction and sequence number are in the log already, on whatever channel) is not
@@ -105,7 +106,8 @@ pub async fn append(
     let received_at = insert(&mut tx, channel, &batch).await?;
     if !batch.unreadable.is_empty() {
         let proven = batch.proven_before.or(checkpoints::proven(&mut tx, channel).await?);
-        park(&mut tx, channel, &batch, received_at, objects_of_channel, proven).await?;
+        let objects = checkpoints::carried(&mut tx, channel, objects_of_channel).await?;
+        park(&mut tx, channel, &batch, received_at, &objects, proven).await?;
     }
     let mut objects: Vec<&str> = batch.readable.iter().map(|(.., header)| header.object.as_str()).collect();
     objects.sort_unstable();

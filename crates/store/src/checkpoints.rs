@@ -127,7 +127,6 @@ pub async fn keep_alive(
 ) -> Result<(), Error> {
     let mut tx = store.begin().await?;
     leases::check(&mut tx, lease).await?;
-    let objects = carried(&mut tx, channel).await?;
     let moved = Moved {
         replay_id: latest,
         position: None,
@@ -135,14 +134,22 @@ pub async fn keep_alive(
         objects: &[],
         proven_until: Some(proven_until),
     };
-    move_in(&mut tx, channel, &moved, &objects, holes).await?;
+    move_in(&mut tx, channel, &moved, &[], holes).await?;
     tx.commit().await?;
     failpoint::reach("keepalive.committed");
     Ok(())
 }
 
-/// The objects that a channel may carry: its own, where it is named after one; else every mapped one.
-async fn carried(tx: &mut PgTransaction<'_>, channel: &ChannelName) -> Result<Vec<ObjectName>, Error> {
+/// The objects that a channel may carry: those that the caller named; if it named none, the channel's own, where it is
+/// named after one, else every mapped one.
+pub(crate) async fn carried(
+    tx: &mut PgTransaction<'_>,
+    channel: &ChannelName,
+    named: &[ObjectName],
+) -> Result<Vec<ObjectName>, Error> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
     let names = sqlx::query_scalar!("select object from shadow_sync.objects order by object")
         .fetch_all(&mut **tx)
         .await?;
@@ -198,14 +205,14 @@ pub(crate) async fn move_in(
     if !holes.is_empty() || had_position {
         return holes::open_in(tx, holes).await;
     }
-    let mut unknown = Vec::with_capacity(objects.len());
+    let mut unknown = Vec::new();
     let until = match moved.proven_until {
         Some(proven) => proven,
         None => now(tx).await?,
     };
-    for object in objects {
-        let from = holes::last_load(tx, object).await?;
-        let hole = NewHole::new(object, HoleWhy::FirstPosition).on(channel).from(from);
+    for object in carried(tx, channel, objects).await? {
+        let from = holes::last_load(tx, &object).await?;
+        let hole = NewHole::new(&object, HoleWhy::FirstPosition).on(channel).from(from);
         unknown.push(hole.until(Some(until)));
     }
     holes::open_in(tx, &unknown).await

@@ -75,6 +75,11 @@ async fn an_unreadable_header_is_a_dead_letter_and_a_hole_of_the_channels_object
     assert_eq!(opened[0].from_at, Some(at(2)));
     let checkpoint = checkpoints::get(&stream.store, &stream.channel).await.unwrap().unwrap();
     assert_eq!((checkpoint.stored_position, checkpoint.backlog()), (4, 3));
+    // Who names no object means all that the channel may carry.
+    let (key, events) = (stream.lease.key(), [unreadable(9)]);
+    change_log::append(&stream.store, key, &stream.channel, &events, &[], &[]).await.unwrap();
+    let open = holes::list_open(&stream.store).await.unwrap();
+    assert_eq!(open.iter().filter(|hole| hole.why == HoleWhy::HeaderUnreadable).count(), 3);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
