@@ -14,6 +14,7 @@ import type {
 import { asProblem, type Api } from '$lib/api/client';
 import { Appearance } from './appearance.svelte';
 import { Clock } from './clock.svelte';
+import { gather } from './gather';
 import { Resource } from './resource.svelte';
 import { Router } from './router.svelte';
 import { Toasts } from './toasts.svelte';
@@ -50,8 +51,6 @@ export class Console {
   running = $derived.by(() => this.jobs.data?.filter(isActive) ?? []);
 
   #listeners = new Map<View, Set<() => void>>();
-  #stale = new Set<View>();
-  #gathering = false;
 
   constructor(readonly api: Api) {
     this.status = new Resource(() => api.status().finally(() => this.clock.tell()));
@@ -88,7 +87,7 @@ export class Console {
 
   /** Asks for everything and listens for what goes stale. */
   async start(): Promise<void> {
-    void this.api.listen((stale) => this.#heard(stale));
+    void this.api.listen(gather(GATHER_MS, (stale: Set<View>) => this.#reload(stale)));
     void this.loadAll();
     await this.environments.load();
     if (this.environments.data?.length === 0) this.wizard = 'choose';
@@ -143,21 +142,8 @@ export class Console {
     return [jobs, counts, audit, deadLetters, holes, flags];
   }
 
-  /** Asks again at once for the first notice, and once more for all that come within `GATHER_MS` of it. */
-  #heard(stale: View[]): void {
-    stale.forEach((view) => this.#stale.add(view));
-    if (this.#gathering) return;
-    this.#reloadStale();
-    this.#gathering = true;
-    setTimeout(() => {
-      this.#gathering = false;
-      if (this.#stale.size > 0) this.#heard([]);
-    }, GATHER_MS);
-  }
-
-  #reloadStale(): void {
-    const reloads = new Set([...this.#stale].flatMap((view) => [...(this.#listeners.get(view) ?? [])]));
-    this.#stale.clear();
+  #reload(stale: Set<View>): void {
+    const reloads = new Set([...stale].flatMap((view) => [...(this.#listeners.get(view) ?? [])]));
     for (const reload of reloads) reload();
   }
 }
