@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,10 +12,11 @@ use shadow::{
     RecordId, Records, ReplayId, ResolvedMapping, WhyFetch,
 };
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use store::apply_events::{self, Applied, Decoded};
 use store::change_log::{self, NewEvent};
 use store::leases::{self, Lease, LeaseTimes};
-use store::{Error, checkpoints};
+use store::{Error, Store, checkpoints};
 
 use crate::world::{World, entry_id, product_id, read_end};
 
@@ -36,6 +38,8 @@ pub struct Live {
     pub mappings: Vec<Arc<ResolvedMapping>>,
     numbers: Cell<u32>,
     bodies: RefCell<HashMap<ReplayId, Result<ChangeEvent, String>>>,
+    /// The events received last.
+    last: RefCell<Vec<NewEvent>>,
 }
 
 /// So many seconds after the end of every read of the tests.
@@ -128,6 +132,7 @@ impl Live {
             channel: ChannelName::parse(ChannelName::ALL_CHANGES).unwrap(),
             numbers: Cell::new(0),
             bodies: RefCell::default(),
+            last: RefCell::default(),
         }
     }
 
@@ -157,7 +162,16 @@ impl Live {
         let objects = [ObjectName::product(), ObjectName::pricebook_entry()];
         let appended =
             change_log::append(&self.world.store, self.lease.key(), &self.channel, &new, &objects, &[]).await;
+        *self.last.borrow_mut() = new;
         appended.unwrap().last_position
+    }
+
+    /// Appends the last events once more, as after a reconnect; returns the log's newest position.
+    pub async fn receive_last_again(&self) -> i64 {
+        let events = self.last.borrow().clone();
+        let appended =
+            change_log::append(&self.world.store, self.lease.key(), &self.channel, &events, &[], &[]);
+        appended.await.unwrap().last_position
     }
 
     pub async fn applied_position(&self) -> i64 {
@@ -167,15 +181,30 @@ impl Live {
 
     /// Applies up to so many events that wait.
     pub async fn apply_some(&self, limit: i64) -> Result<Applied, Error> {
+        self.apply_by(&self.world.store, limit).await
+    }
+
+    /// The same by a process that dies after a while, connections and all. Says whether it was done before.
+    pub async fn apply_and_die(&self, limit: i64, patience: Duration) -> bool {
+        let connect = (*self.world.store.pool().connect_options()).clone();
+        let pool = PgPoolOptions::new().max_connections(2).connect_with(connect).await.unwrap();
+        let store = Store::on_pool(pool).await.unwrap();
+        tokio::time::timeout(patience, self.apply_by(&store, limit)).await.is_ok()
+    }
+
+    async fn apply_by(&self, store: &Store, limit: i64) -> Result<Applied, Error> {
         let after = self.applied_position().await;
-        let stored = change_log::next_batch(&self.world.store, &self.channel, after, limit).await?;
+        let stored = change_log::next_batch(store, &self.channel, after, limit).await?;
+        if stored.is_empty() {
+            return Ok(Applied::default());
+        }
         let decoded: Vec<Decoded<'_>> = stored
             .iter()
             .map(|stored| Decoded { stored, event: self.bodies.borrow()[&stored.replay_id].clone() })
             .collect();
         let up_to = stored.last().map_or(after, |event| event.position);
         let key = self.lease.key();
-        apply_events::apply(&self.world.store, key, &self.channel, &self.mappings, &decoded, up_to).await
+        apply_events::apply(store, key, &self.channel, &self.mappings, &decoded, up_to).await
     }
 
     pub async fn apply(&self) -> Applied {
