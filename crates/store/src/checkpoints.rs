@@ -14,6 +14,10 @@ use crate::leases::{self, LeaseKey};
 use crate::session::Store;
 use crate::words::words;
 
+mod retiring;
+
+pub use retiring::retire_others;
+
 words! {
     /// How a channel's stream stands.
     StreamState {

@@ -377,3 +377,25 @@ async fn an_append_whose_connection_is_cut_can_be_repeated(pool: PgPool) {
     assert_eq!(checkpoint.replay_id, Some(ReplayId::new(1_u32.to_be_bytes().to_vec())));
     assert_eq!(stream.append(&events).await.last_position, 2);
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_a_channel_that_is_given_up_left_is_a_hole(pool: PgPool) {
+    let stream = Stream::start(pool).await;
+    let old = ChannelName::of_object(&ObjectName::product());
+    stream.append(&[event(1, 1)]).await;
+    stream.append_to(&old, &[event(5, 1), event(6, 2)]).await;
+    stream.run("update shadow_sync.holes set closed_at = now()").await;
+    let keep = [stream.channel.clone()];
+    let key = stream.lease.key();
+    assert_eq!(checkpoints::retire_others(&stream.store, key, &keep).await.unwrap(), 2);
+    let open = holes::list_open(&stream.store).await.unwrap();
+    assert_eq!((open.len(), open[0].why), (1, HoleWhy::ChannelChanged));
+    assert_eq!((open[0].from_at, open[0].until_at), (Some(at(5)), Some(at(6))));
+    assert_eq!(event_outcomes::of_event(&stream.store, 3).await.unwrap()[0].outcome, EventOutcome::Hole);
+    let all = checkpoints::list(&stream.store).await.unwrap();
+    assert_eq!(all.iter().map(checkpoints::Checkpoint::backlog).collect::<Vec<_>>(), [1, 0]);
+    // A second time there is nothing left to say.
+    stream.run("update shadow_sync.holes set closed_at = now()").await;
+    assert_eq!(checkpoints::retire_others(&stream.store, key, &keep).await.unwrap(), 0);
+    assert_eq!(holes::list_open(&stream.store).await.unwrap(), []);
+}
