@@ -148,6 +148,23 @@ async fn with_a_window_of_nothing_no_more_than_asked_for_comes() {
 }
 
 #[tokio::test]
+async fn under_back_pressure_one_event_is_asked_for_before_the_server_loses_patience() {
+    let world = World::streaming().await;
+    let pubsub = world.pubsub_with(PubSubOptions { window: 4, ..world.pubsub_options() });
+    let mut subscription = world.subscription(&pubsub).await;
+    subscription.set_window(0);
+    change_products(&world, 10);
+    positions(&mut subscription, 4).await;
+    for number in 4..6 {
+        assert_eq!(subscription.outstanding(), 0);
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(26)).await;
+        tokio::time::resume();
+        assert_eq!(positions(&mut subscription, 1).await, sent(&world)[number..=number]);
+    }
+}
+
+#[tokio::test]
 async fn thousands_of_events_come_without_loss() {
     let world = World::streaming().await;
     let pubsub = world.pubsub();
