@@ -15,6 +15,7 @@ mod login;
 mod migrate;
 mod moment;
 mod rebind;
+mod record;
 mod rejects;
 mod replay;
 mod serve;
@@ -68,6 +69,8 @@ enum Command {
     Replay(replay::Args),
     /// Look at events that could not be processed, fetch their records
     DeadLetters(dead_letters::Args),
+    /// Show the history of a record: its change events, what was done with each, and why
+    Record(record::Args),
     /// Look at records that cannot be stored, try them again
     Rejects(rejects::Args),
     /// Look at the roll-out flags, set them
@@ -101,6 +104,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Resume(args) => jobs::resume(args, context).await,
         Command::Replay(args) => replay::run(args, context).await,
         Command::DeadLetters(args) => dead_letters::run(args, context).await,
+        Command::Record(args) => record::run(args, context).await,
         Command::Rejects(args) => rejects::run(args, context).await,
         Command::Flags(args) => flags::run(args, context).await,
         Command::Serve(args) => serve::run(args, context).await,
