@@ -126,6 +126,9 @@ async fn begin(
     let config = &environment.config;
     let channels = channels(config.channel.as_deref(), &shadow::Mapping::built_in())
         .map_err(|_| Box::new(no_channel(config)))?;
+    // Channels of an earlier configuration: what they left must not wait for an applier that never comes.
+    let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
+    store::checkpoints::retire_others(store, lease, &names).await?;
     for (object, problem) in environment.live.mappings.describe_all(environment, &client).await {
         tracing::warn!(object.name = %object, problem.code = problem.code, "an object cannot be mapped: {}", problem.title);
     }
