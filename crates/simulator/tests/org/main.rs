@@ -6,6 +6,7 @@ mod bulk;
 mod changes;
 mod client;
 mod control;
+mod copy;
 mod describe;
 mod event_bodies;
 mod export;
