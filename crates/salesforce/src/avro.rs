@@ -43,7 +43,6 @@ pub enum AvroError {
 /// One writer schema.
 pub struct Schema {
     id: String,
-    json: String,
     avro: serde_avro_fast::Schema,
     layout: Layout,
 }
@@ -60,17 +59,12 @@ impl Schema {
         if layout.header.is_none() {
             return Err(AvroError::NotAChangeEvent { id: id.to_owned() });
         }
-        Ok(Self { id: id.to_owned(), json: json.to_owned(), avro, layout })
+        Ok(Self { id: id.to_owned(), avro, layout })
     }
 
     /// The fingerprint under which events name it.
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The schema's own text.
-    pub fn json(&self) -> &str {
-        &self.json
     }
 
     /// The names of the record's fields in their order, which is that of the bitmaps' bits.

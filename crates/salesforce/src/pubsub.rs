@@ -193,7 +193,8 @@ impl PubSub {
     /// - **Errors:** [`Error::StreamRefused`] with `SchemaUnknown`, [`Error::Unreadable`] if it is no schema of change
     ///   events.
     pub async fn schema(&self, id: &str) -> Result<Arc<Schema>, Error> {
-        if let Some(schema) = self.known_schema(id) {
+        let known = self.schemas().get(id).cloned();
+        if let Some(schema) = known {
             return Ok(schema);
         }
         let request = SchemaRequest { schema_id: id.to_owned() };
@@ -202,19 +203,9 @@ impl PubSub {
                 Box::pin(async move { client.get_schema(request).await })
             })
             .await?;
-        self.learn_schema(id, &answer.schema_json)
-            .map_err(|error| Error::Unreadable { operation: SCHEMA, reason: error.to_string() })
-    }
-
-    /// The schema, if it is known already.
-    pub fn known_schema(&self, id: &str) -> Option<Arc<Schema>> {
-        self.schemas().get(id).cloned()
-    }
-
-    /// Takes a schema that was kept from earlier.
-    pub fn learn_schema(&self, id: &str, json: &str) -> Result<Arc<Schema>, crate::avro::AvroError> {
-        let schema = Arc::new(Schema::parse(id, json)?);
-        Ok(Arc::clone(self.schemas().entry(id.to_owned()).or_insert(schema)))
+        let schema = Schema::parse(id, &answer.schema_json)
+            .map_err(|error| Error::Unreadable { operation: SCHEMA, reason: error.to_string() })?;
+        Ok(Arc::clone(self.schemas().entry(id.to_owned()).or_insert_with(|| Arc::new(schema))))
     }
 
     /// Opens a subscription.
