@@ -28,11 +28,13 @@ pub fn check(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     let as_rules = workspace.scratch("alerts")?.join("dashboard.yml");
     std::fs::write(&as_rules, rules_of(&expressions).to_string())
         .with_context(|| format!("{} cannot be written", as_rules.display()))?;
-    let passed = stage.command(Command::new("promtool").args(["check", "rules"]).arg(workspace.path(RULES)))?
+    let passed = stage
+        .command(Command::new("promtool").args(["check", "rules"]).arg(workspace.path(RULES)))?
         && stage.command(Command::new("promtool").args(["test", "rules"]).arg(workspace.path(RULES_TEST)))?
         && stage.command(Command::new("promtool").args(["check", "rules"]).arg(&as_rules))?;
     if passed {
-        stage.note(&format!("alert rules and {} expressions of the dashboard are sound", expressions.len()))?;
+        stage
+            .note(&format!("alert rules and {} expressions of the dashboard are sound", expressions.len()))?;
     }
     Ok(passed)
 }

@@ -1,8 +1,13 @@
 //! `cargo xtask bench`: the numbers that anybody can measure again.
 
 mod backfill;
+mod bench_daemon;
+mod bench_org;
 mod bench_place;
+mod live;
 mod measured;
+mod probes;
+mod table;
 
 use std::process::ExitCode;
 
@@ -20,11 +25,14 @@ pub struct Args {
 enum What {
     /// A backfill of price book entries from the simulated org, beside a plain COPY and merge of the same rows
     Backfill(backfill::Args),
+    /// Change events from the simulated org into the tables: how long each takes, how many a second, memory, idling
+    Live(live::Args),
 }
 
 /// Measures. Exit code 0 when every bar is met, 1 when one is missed.
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Backfill(args) => backfill::run(args),
+        What::Live(args) => live::run(args),
     }
 }

@@ -12,6 +12,7 @@ mod console;
 mod display;
 mod keychain;
 mod packages;
+mod plain_http;
 mod postgres;
 mod prepare;
 mod process;

@@ -1,7 +1,6 @@
 //! The few words of the WebDriver protocol that driving one window takes, over plain HTTP on loopback.
 
 use std::fs::File;
-use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::plain_http::{self, Answer};
 use crate::process::Background;
 
 /// WebDriver's own name of the field that holds an element's reference.
@@ -68,17 +68,8 @@ impl Driver {
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let body = body.map_or_else(String::new, Value::to_string);
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.port,
-            body.len()
-        )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).context("the driver does not answer")?;
+        let answer = plain_http::ask(self.port, method, path, &[], &body, Duration::from_mins(1))
+            .context("the driver does not answer")?;
         let value = parse(&answer)?;
         match value["error"].as_str() {
             Some(error) => bail!("{error}: {}", value["message"].as_str().unwrap_or_default()),
@@ -88,12 +79,9 @@ impl Driver {
 }
 
 /// The `value` of an answer.
-fn parse(answer: &[u8]) -> Result<Value> {
-    let text = String::from_utf8_lossy(answer);
-    let (head, body) = text.split_once("\r\n\r\n").context("the driver's answer has no body")?;
-    let status = head.lines().next().unwrap_or_default();
-    let mut whole: Value =
-        serde_json::from_str(body.trim()).with_context(|| format!("the driver answers {status}"))?;
+fn parse(answer: &Answer) -> Result<Value> {
+    let mut whole: Value = serde_json::from_str(answer.body.trim())
+        .with_context(|| format!("the driver answers {}", answer.status))?;
     Ok(whole["value"].take())
 }
 
@@ -153,10 +141,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_of_an_answer_is_read_whatever_stands_before_it() {
-        let answer =
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"value\":{\"sessionId\":\"7\"}}";
-        assert_eq!(parse(answer).unwrap()["sessionId"], "7");
-        assert!(parse(b"HTTP/1.1 500 Oops\r\n\r\n<html>").unwrap_err().to_string().contains("500 Oops"));
+    fn the_value_of_an_answer_is_read_and_what_is_none_is_told_with_its_status() {
+        let answer = |status: &str, body: &str| Answer { status: status.to_owned(), body: body.to_owned() };
+        let good = answer("HTTP/1.1 200 OK", "{\"value\":{\"sessionId\":\"7\"}}");
+        assert_eq!(parse(&good).unwrap()["sessionId"], "7");
+        let bad = answer("HTTP/1.1 500 Oops", "<html>");
+        assert!(parse(&bad).unwrap_err().to_string().contains("500 Oops"));
     }
 }

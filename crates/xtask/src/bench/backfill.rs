@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::bench_place::Place;
 use super::measured::{self, Measured};
+use super::table::Table;
 use crate::packages::{self, Purpose};
 use crate::workspace::Workspace;
 
@@ -23,9 +24,8 @@ pub struct Args {
     also: u64,
 }
 
-/// The bars, from the design: a ratio to a plain load, bytes, and how much faster a second run is.
+/// The bars, from the design: a ratio to a plain load, and how much faster a second run is.
 const WALL_BAR: f64 = 1.2;
-const MEMORY_BAR: u64 = 256 * 1024 * 1024;
 const AGAIN_BAR: f64 = 2.5;
 
 /// Measures and prints the table.
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 fn measure_load(place: &Place, records: u64, table: &mut Table) -> Result<()> {
     let (_org, first) = first_load(place, records)?;
-    let database = database_of(place)?;
+    let database = place.database()?;
     let rows: u64 = place.sql(&database, "select count(*) from sf_pricebook_shadow")?.parse()?;
     let bytes =
         place.sql(&database, "select avg(pg_column_size(raw_payload))::int from sf_pricebook_shadow")?;
@@ -104,18 +104,6 @@ fn first_load(place: &Place, records: u64) -> Result<(crate::process::Background
     Ok((org, load))
 }
 
-/// The database that the environment made for itself.
-fn database_of(place: &Place) -> Result<String> {
-    let names =
-        place.sql("postgres", "select datname from pg_database where not datistemplate order by 1")?;
-    for name in names.lines() {
-        if place.sql(name, "select to_regclass('sf_pricebook_shadow') is not null")? == "t" {
-            return Ok(name.to_owned());
-        }
-    }
-    anyhow::bail!("no database has the shadow tables")
-}
-
 /// What the load is compared with: the same parsed rows from a file, by COPY into an unlogged copy, merged with one
 /// statement into a table with the same constraints and indexes.
 fn plain_load(place: &Place, database: &str) -> Result<Duration> {
@@ -154,45 +142,4 @@ fn plain_load(place: &Place, database: &str) -> Result<Duration> {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
-}
-
-/// Lines of the result, and whether every bar was met.
-#[derive(Default)]
-struct Table {
-    lines: Vec<String>,
-    missed: usize,
-}
-
-impl Table {
-    fn heading(&mut self, text: &str) {
-        self.lines.push(text.to_owned());
-    }
-
-    fn fact(&mut self, what: &str, value: &str) {
-        self.lines.push(format!("  {what:<40} {value:>12}"));
-    }
-
-    fn check(&mut self, what: &str, value: &str, is_met: bool, bar: &str) {
-        self.missed += usize::from(!is_met);
-        let verdict = if is_met { "met" } else { "MISSED" };
-        self.lines.push(format!("  {what:<40} {value:>12}   bar {bar}: {verdict}"));
-    }
-
-    fn bar(&mut self, what: &str, value: &str, ratio: f64, bar: f64, is_met: impl Fn(f64, f64) -> bool) {
-        self.check(what, &format!("{value}, {ratio:.2} x"), is_met(ratio, bar), &format!("{bar} x"));
-    }
-
-    fn memory(&mut self, what: &str, bytes: u64) {
-        self.check(what, &format!("{} MB", bytes / 1024 / 1024), bytes <= MEMORY_BAR, "256 MB");
-    }
-
-    fn print(&self) {
-        for line in &self.lines {
-            println!("{line}");
-        }
-    }
-
-    fn is_good(&self) -> bool {
-        self.missed == 0
-    }
 }

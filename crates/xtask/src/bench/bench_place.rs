@@ -74,7 +74,7 @@ impl Place {
     pub fn start_org(&self, entries: u64) -> Result<Background> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let log = File::create(self.folder.join("demo-org.log"))?;
-        let mut command = Command::new(self.programs.join("shadow-sync"));
+        let mut command = self.program();
         command.args([
             "demo-org",
             "--listen",
@@ -94,20 +94,41 @@ impl Place {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
-        let environment = format!(
+        self.write_environment(&format!(
             "[environments.bench]\nkind = \"demo\"\nlogin_url = \"http://127.0.0.1:{port}\"\n\
              sign_in = \"client-credentials\"\ndatabase_url = \"embedded\"\n"
-        );
-        std::fs::write(self.folder.join("config.toml"), environment)?;
+        ))?;
         Ok(org)
+    }
+
+    /// Writes the configuration.
+    pub fn write_environment(&self, text: &str) -> Result<()> {
+        Ok(std::fs::write(self.folder.join("config.toml"), text)?)
+    }
+
+    /// The program, without any words.
+    pub fn program(&self) -> Command {
+        Command::new(self.programs.join("shadow-sync"))
     }
 
     /// The command line in this place.
     pub fn shadow_sync(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.programs.join("shadow-sync"));
+        let mut command = self.program();
         command.args(words).args(["--json", "--config"]).arg(self.folder.join("config.toml"));
         command.env("SHADOW_SYNC_DATA_DIR", &self.folder).env("SHADOW_SYNC_POSTGRES_DIR", &self.postgres);
         command
+    }
+
+    /// The database that the environment made for itself.
+    pub fn database(&self) -> Result<String> {
+        let names =
+            self.sql("postgres", "select datname from pg_database where not datistemplate order by 1")?;
+        for name in names.lines() {
+            if self.sql(name, "select to_regclass('sf_pricebook_shadow') is not null")? == "t" {
+                return Ok(name.to_owned());
+            }
+        }
+        anyhow::bail!("no database has the shadow tables")
     }
 
     /// Runs SQL in a database of the server. Returns what psql prints, bare.
@@ -121,7 +142,8 @@ impl Place {
         output_of(self.psql(database)?.arg("--file").arg(file))
     }
 
-    fn psql(&self, database: &str) -> Result<Command> {
+    /// psql, connected to a database of the server.
+    pub fn psql(&self, database: &str) -> Result<Command> {
         let password = std::fs::read_to_string(self.folder.join("postgres/password"))?;
         let mut command = Command::new("psql");
         command.arg(self.connection.replace("dbname=shadow", &format!("dbname={database}")));
