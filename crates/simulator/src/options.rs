@@ -76,6 +76,8 @@ pub struct Options {
     /// Reports whether a response with events names a position behind its last event as the latest one. Only a response
     /// without events says up to where everything was sent: a client that forgets that loses events.
     pub latest_beyond_events: bool,
+    /// How long after its commit an event is sent. In real orgs it is usually seconds: what is read meanwhile is newer.
+    pub event_delay: Duration,
     /// How long a subscription that asks for nothing more lives. Real orgs: 60 to 70 seconds.
     pub idle_close: Duration,
     /// The most events of one response, however many were asked for.
@@ -138,6 +140,7 @@ impl Default for Options {
             keep_alive: Duration::from_secs(270),
             first_keep_alive: None,
             latest_beyond_events: false,
+            event_delay: Duration::ZERO,
             idle_close: Duration::from_secs(65),
             events_per_response: 100,
             retained_bytes: 512 * 1024 * 1024,

@@ -144,6 +144,7 @@ fn overview(org: &Org) -> Json {
         "selection": selection,
         "retained": events.bus.events().count(),
         "delivered": {"used": events.allocation.used(now), "allowed": events.allocation.allowed()},
+        "delay_ms": u64::try_from(events.delay.as_millis()).unwrap_or(u64::MAX),
         "silent": events.silent,
         "held": events.held,
         "planned": events.planned.all(),

@@ -38,6 +38,7 @@ const DISTURBANCES = [
   ['The service is unavailable', { kind: 'fail_streams', code: 'service.unavailable' }],
   ['The tokens expire', { kind: 'expire_tokens' }],
   ['Silence: not even keep-alives', { kind: 'silence', on: true }],
+  ['Events come 5 seconds late', { kind: 'delay', ms: 5000 }],
   ['The next event is never sent', { kind: 'next_events', fault: 'dropped', times: 1 }],
   ['The next event comes as a gap', { kind: 'next_events', fault: 'gap', times: 1 }],
   ['The next event comes twice', { kind: 'next_events', fault: 'duplicated', times: 1 }],
@@ -164,6 +165,7 @@ function showEvents(events) {
     facts.flatMap(([name, value]) => [element('dt', name), element('dd', value)]),
   );
   const disturbed = events.planned.map(({ object, fault, times }) => `${fault} for the next ${times} of ${object ?? 'any object'}`);
+  if (events.delay_ms > 0) disturbed.push(`Events come ${events.delay_ms} ms after their commits`);
   if (events.silent) disturbed.push('Nothing is sent to anybody');
   disturbed.push(...events.held.map((topic) => `Nothing is sent on ${topic}`));
   at('nothing-disturbed').hidden = disturbed.length > 0;

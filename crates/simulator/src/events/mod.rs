@@ -14,11 +14,13 @@ mod payload;
 mod schema;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use rand::Rng;
+use tokio::time::Instant;
 
 pub use self::{
     allocation::Allocation,
@@ -52,6 +54,10 @@ pub struct Events {
     pub held: BTreeSet<String>,
     /// The events of the last response that carried any.
     pub last_batch: Vec<Arc<Event>>,
+    /// How long after its commit an event comes to the bus.
+    pub delay: Duration,
+    /// Events that are not on the bus yet, with the moment at which they will be.
+    underway: VecDeque<(Instant, Event)>,
     /// Who listens.
     pub subscribers: BTreeMap<u64, Subscriber>,
     style: Style,
@@ -93,6 +99,8 @@ impl Events {
             silent: false,
             held: BTreeSet::new(),
             last_batch: Vec::new(),
+            delay: options.event_delay,
+            underway: VecDeque::new(),
             subscribers: BTreeMap::new(),
             style: Style { nulled_in_changed: options.nulled_in_changed, text_diffs: options.text_diffs },
             overflow_after: options.overflow_after,
@@ -190,10 +198,31 @@ impl Events {
             payload: payload.into(),
         };
         self.schemas.entry(schema.id.clone()).or_insert_with(|| Arc::clone(schema));
-        let sent = self.bus.push(event);
         if fault == Some(EventFault::Duplicated) {
-            self.bus.push((*sent).clone());
+            self.emit(event.clone());
         }
+        self.emit(event);
+    }
+
+    /// Brings an event to the bus, now or when its time has come; never before those that were sent before it.
+    fn emit(&mut self, event: Event) {
+        self.release();
+        if self.delay.is_zero() && self.underway.is_empty() {
+            self.bus.push(event);
+            return;
+        }
+        let due = Instant::now() + self.delay;
+        let due = self.underway.back().map_or(due, |(last, _)| due.max(*last));
+        self.underway.push_back((due, event));
+    }
+
+    /// Brings to the bus whose time has come, and says when that of the next one will.
+    pub fn release(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        while let Some((_, event)) = self.underway.pop_front_if(|(due, _)| *due <= now) {
+            self.bus.push(event);
+        }
+        self.underway.front().map(|(due, _)| *due)
     }
 
     /// Sends events once more: the same transaction and number under other replay ids.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,11 @@ pub enum Disturbance {
         /// Whether it is held.
         on: bool,
     },
+    /// Events come so long after their commits from now on.
+    Delay {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// Every replay id handed out so far is refused, and the retained events are gone.
     ExpireReplayIds,
     /// The org moves to another instance: new replay ids for the same events, commits counted anew, connections break.
@@ -128,7 +134,7 @@ pub enum Disturbance {
     SpendAllocation,
     /// There is allocation again.
     RestoreAllocation,
-    /// Ends silence and holds, and takes back what was planned for events to come.
+    /// Ends silence, holds and delays, and takes back what was planned for events to come.
     TakeBack,
 }
 
@@ -169,6 +175,7 @@ impl Org {
             Disturbance::Hold { topic, on: false } => {
                 lock(&self.events).held.remove(topic);
             }
+            Disturbance::Delay { ms } => lock(&self.events).delay = Duration::from_millis(*ms),
             Disturbance::ExpireReplayIds => lock(&self.events).bus.forget_all(),
             Disturbance::Renumber => {
                 lock(&self.events).renumber();
@@ -204,6 +211,7 @@ impl Org {
             Disturbance::TakeBack => {
                 let mut events = lock(&self.events);
                 events.silent = false;
+                events.delay = Duration::ZERO;
                 events.held.clear();
                 events.planned.clear();
             }
@@ -268,7 +276,8 @@ impl Org {
 
     /// The retained events, oldest first.
     pub fn sent_events(&self) -> Vec<SentEvent> {
-        let events = lock(&self.events);
+        let mut events = lock(&self.events);
+        events.release();
         let seen = |event: &Arc<events::Event>| SentEvent {
             object: event.entity.to_string(),
             change_type: event.change_type,
@@ -282,7 +291,9 @@ impl Org {
 
     /// How many events are retained.
     pub fn retained_events(&self) -> usize {
-        lock(&self.events).bus.events().count()
+        let mut events = lock(&self.events);
+        events.release();
+        events.bus.events().count()
     }
 
     /// Who is subscribed.

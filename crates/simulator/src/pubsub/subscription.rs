@@ -85,6 +85,7 @@ impl Subscription {
         let outstanding = requested(first, &rpc)?;
         let now = org.clock.now_ms();
         let mut events = lock(&org.events);
+        events.release();
         let cursor = match ReplayPreset::try_from(first.replay_preset) {
             Ok(ReplayPreset::Latest) => events.bus.last(),
             Ok(ReplayPreset::Earliest) => {
@@ -146,6 +147,7 @@ impl Subscription {
             // A silent stream is looked at again when something changes, not all the time.
             let overdue = if due <= Instant::now() { Instant::now() + keep_alive } else { due };
             let asked = self.outstanding > 0;
+            let underway = lock(&self.org.events).release();
             tokio::select! {
                 () = responses.closed() => return Ok(()),
                 act = acts.recv() => match act {
@@ -161,6 +163,7 @@ impl Subscription {
                 },
                 _ = wake.changed(), if asked => {}
                 () = sleep_until(overdue), if asked => {}
+                () = sleep_until(underway.unwrap_or(overdue)), if asked && underway.is_some() => {}
                 () = sleep_until(idle_since + idle), if !asked => return Ok(()),
             }
         }
@@ -187,6 +190,7 @@ impl Subscription {
         let unseen = self.org.unseen_objects(self.user);
         let now = self.org.clock.now_ms();
         let mut events = lock(&self.org.events);
+        events.release();
         if events.silent || events.held.contains(&self.name) {
             return Next::Nothing;
         }

@@ -95,6 +95,34 @@ async fn a_lying_stream_keeps_alive_while_an_object_is_not_selected() {
 }
 
 #[tokio::test]
+async fn events_may_trail_what_can_be_read() {
+    let options = Options {
+        event_delay: Duration::from_millis(300),
+        keep_alive: Duration::from_millis(50),
+        ..Options::default()
+    };
+    let world = World::start(options).await;
+    let org = world.simulator.org();
+    let mut before = world.listen().await;
+    rename(&world, "read before it is heard");
+    let id = org.ids("Product2", 0, 1)[0];
+    assert_eq!(org.record("Product2", id.as_str()).unwrap()["Name"], "read before it is heard");
+    assert_eq!(org.retained_events(), 0);
+    // Who begins now hears it too: it has no position yet.
+    let mut now = world.listen().await;
+    let quiet = now.next().await.unwrap().unwrap();
+    assert!(quiet.events.is_empty());
+    for listener in [&mut before, &mut now] {
+        let event = listener.event().await;
+        assert_eq!(event.body["Name"], "read before it is heard");
+        assert!(event.replay_id > quiet.latest_replay_id);
+    }
+    org.disturb(&Disturbance::Delay { ms: 0 }).unwrap();
+    rename(&world, "at once");
+    assert_eq!(before.event().await.body["Name"], "at once");
+}
+
+#[tokio::test]
 async fn channels_run_ahead_of_one_another() {
     let world = World::default().await;
     let org = world.simulator.org();
