@@ -1,5 +1,7 @@
 //! A simulated org for the window to sign in to, and the person at its page.
 
+use std::time::Duration;
+
 use simulator::{Options, Simulator};
 
 /// A small org that knows one callback and waits for a person at its page.
@@ -10,6 +12,8 @@ pub fn options(callback: &str) -> Options {
         prices: 600,
         accounts: 90,
         auto_approve: false,
+        keep_alive: Duration::from_secs(2),
+        first_keep_alive: Some(Duration::from_millis(200)),
         ..Options::default()
     }
 }
