@@ -190,6 +190,20 @@ async fn a_quiet_subscription_hears_its_position_and_a_satisfied_one_is_closed()
 }
 
 #[tokio::test]
+async fn only_so_many_may_listen_at_once() {
+    let world = World::start(Options { subscribers: 1, ..Options::default() }).await;
+    let first = world.listen().await;
+    let mut second = world.pubsub().subscribe(ALL, From::Latest, 1).await.unwrap();
+    assert_eq!(
+        refused(&mut second).await,
+        (Code::ResourceExhausted, "concurrent.client.limit.exceeded".to_owned())
+    );
+    drop(first);
+    until(|| world.simulator.org().subscribers().is_empty()).await;
+    world.listen().await;
+}
+
+#[tokio::test]
 async fn any_refusal_can_be_planned_for_any_call() {
     let world = World::default().await;
     let org = world.simulator.org();
