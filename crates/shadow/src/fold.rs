@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use crate::event::{ChangeKind, EventBody, FieldChange, WhyFetch};
 use crate::event_text::event_text;
 use crate::ids::RecordId;
-use crate::mapping::ResolvedMapping;
+use crate::mapping::{ResolvedMapping, SelectedField};
 use crate::rows::{FieldText, json_fields};
 use crate::value::{Moment, parse_moment};
 
@@ -251,12 +251,13 @@ impl<'m> Fields<'m> {
                 || place == mapping.always.id
                 || Some(place) == mapping.always.is_deleted
         };
-        let whole = |(place, field): (usize, &crate::mapping::SelectedField)| field.in_events || known(place);
+        let whole =
+            |(place, field): (usize, &SelectedField)| field.in_events || field.is_frozen || known(place);
         Self {
             mapping,
-            columns: mapping.field_names().map(Box::from).collect(),
+            columns: mapping.payload_names().map(Box::from).collect(),
             by_name: mapping
-                .field_names()
+                .payload_names()
                 .enumerate()
                 .map(|(place, name)| (name.to_ascii_lowercase(), place))
                 .collect(),
@@ -290,12 +291,15 @@ impl<'m> Fields<'m> {
         }
     }
 
-    /// The texts of a stored record; `None` if it lacks a field that is selected now.
+    /// The texts of a stored record; `None` if it lacks a field that is selected now. A frozen one that it never had is
+    /// null.
     fn texts_of<'a>(&self, payload: &'a str) -> Option<Vec<Option<Cow<'a, str>>>> {
         let fields = json_fields(&self.columns, payload).ok()?;
         fields
             .into_iter()
-            .map(|field| match field {
+            .zip(&self.mapping.fields)
+            .map(|(field, selected)| match field {
+                FieldText::Absent if selected.is_frozen => Some(None),
                 FieldText::Absent => None,
                 FieldText::Null => Some(None),
                 FieldText::Text(text) => Some(Some(text)),
@@ -486,14 +490,32 @@ impl<'a> Fold<'_, 'a> {
         (EventOutcome::Applied, None)
     }
 
+    /// Takes over the frozen values of what is stored.
+    fn keep_frozen(&self, texts: &mut [Option<Cow<'a, str>>]) {
+        if self.fields.mapping.frozen_names().next().is_none() {
+            return;
+        }
+        let before = match &self.state {
+            State::Known(Known::Stored { payload, .. }) => self.fields.texts_of(payload),
+            State::Written(patched) => Some(patched.texts.clone()),
+            State::Known(Known::Nothing | Known::Gone { .. }) | State::Gone { .. } => None,
+        };
+        for (place, text) in before.into_iter().flatten().enumerate() {
+            if self.fields.mapping.fields[place].is_frozen {
+                texts[place] = text;
+            }
+        }
+    }
+
     fn create(
         &mut self,
         event: &RecordEvent<'a>,
         changes: &'a [FieldChange],
     ) -> (EventOutcome, Option<MarkReason>) {
-        let Some(texts) = self.fields.whole(self.id, changes) else {
+        let Some(mut texts) = self.fields.whole(self.id, changes) else {
             return self.mark(event, MarkReason::Incomplete);
         };
+        self.keep_frozen(&mut texts);
         let (read_no, read_end) = match &self.state {
             State::Known(Known::Stored { read_no, read_end, .. }) => (*read_no, *read_end),
             State::Known(Known::Gone { read_end, .. }) => (0, read_end.unwrap_or(NEVER_READ)),

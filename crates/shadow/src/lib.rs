@@ -33,7 +33,9 @@ pub use fold::EventOutcome;
 pub use hole::{HoleNeeds, HoleWhy};
 pub use ids::{JobId, ObjectName, OrgId, RecordId, UserId};
 pub use lifecycle::ObjectState;
-pub use mapping::{Finding, Mapping, OrgFacts, ResolvedMapping, Unmappable, resolve};
+pub use mapping::{
+    Finding, Mapping, OrgFacts, ResolvedMapping, SelectedField, Unmappable, resolve, resolve_keeping,
+};
 pub use prepare::{PreparedChunk, PreparedRecord, UnreadableChunk, prepare};
 pub use reason::Reason;
 pub use rows::{Row, RowChunk, RowError};

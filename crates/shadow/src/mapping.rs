@@ -13,7 +13,7 @@ use crate::ids::ObjectName;
 mod built_in;
 mod resolve;
 
-pub use resolve::resolve;
+pub use resolve::{resolve, resolve_keeping};
 
 /// Fields that every read selects, whatever the mapping names.
 pub const ALWAYS_READ: [&str; 4] = ["Id", "SystemModstamp", "CreatedDate", "IsDeleted"];
@@ -152,7 +152,7 @@ pub struct Unmappable {
 }
 
 /// A field that every read of the object selects, and `raw_payload` shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SelectedField {
     /// API name in describe's letter case.
     pub name: String,
@@ -163,6 +163,8 @@ pub struct SelectedField {
     /// Whether change events carry its changes; formulas and what derives from other records they do not
     /// ([`crate::derived`]).
     pub in_events: bool,
+    /// Whether the sync user may no longer see it: no read selects it, and records keep its last value.
+    pub is_frozen: bool,
 }
 
 /// What fills a column in this org.
@@ -198,7 +200,7 @@ pub struct ResolvedMapping {
     pub parent: Option<Arc<Mapping>>,
     /// The mappings whose parent this one is.
     pub children: Vec<Arc<Mapping>>,
-    /// The fields to select, sorted by name; their order is that of `raw_payload`.
+    /// The fields of `raw_payload`, sorted by name; frozen ones among them, which are not selected.
     pub fields: Vec<SelectedField>,
     /// What fills each column of the mapping.
     pub columns: Vec<ColumnSource>,
@@ -216,7 +218,17 @@ impl ResolvedMapping {
 
     /// The names of the fields to select.
     pub fn field_names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(|field| !field.is_frozen).map(|field| field.name.as_str())
+    }
+
+    /// The names of the fields of `raw_payload`: the selected and the frozen ones.
+    pub fn payload_names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| field.name.as_str())
+    }
+
+    /// The names of the fields that records keep although no read brings them any more.
+    pub fn frozen_names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().filter(|field| field.is_frozen).map(|field| field.name.as_str())
     }
 
     /// The query that reads every record whole: `SELECT … FROM …`, with a condition if given.

@@ -160,9 +160,10 @@ pub fn prepare(mapping: &ResolvedMapping, chunk: &RowChunk) -> Result<PreparedCh
     Ok(writer.finish())
 }
 
-/// Where a selected field's column stands in the chunk, and the piece of JSON before its value.
+/// Where a field's column stands in the chunk, and the piece of JSON before its value.
 struct FieldPlan {
-    column: usize,
+    /// None for a frozen field of which the chunk brings no kept values: it is null.
+    column: Option<usize>,
     /// `{"Name":` for the first field, `,"Name":` for the others.
     label: Vec<u8>,
     field_type: FieldType,
@@ -184,9 +185,10 @@ impl<'a> Writer<'a> {
             .iter()
             .enumerate()
             .map(|(place, field)| {
-                let column = chunk
-                    .column(&field.name)
-                    .ok_or_else(|| UnreadableChunk::MissingColumn(field.name.clone()))?;
+                let column = chunk.column(&field.name);
+                if column.is_none() && !field.is_frozen {
+                    return Err(UnreadableChunk::MissingColumn(field.name.clone()));
+                }
                 let label = format!("{}\"{}\":", if place == 0 { '{' } else { ',' }, field.name).into_bytes();
                 Ok(FieldPlan { column, label, field_type: field.field_type, scale: field.scale })
             })
@@ -202,7 +204,7 @@ impl<'a> Writer<'a> {
     /// Appends one record; the error names the field without which there is none.
     fn record(&mut self, row: Row<'_>) -> Result<(), &'static str> {
         let always = self.mapping.always;
-        let field = |place: usize| row.field(self.fields[place].column);
+        let field = |place: usize| row.field(self.fields[place].column?);
         let id = field(always.id).and_then(|text| RecordId::parse(text).ok()).ok_or("Id")?;
         let system_modstamp = field(always.system_modstamp).and_then(parse_moment).ok_or("SystemModstamp")?;
         let created_date = field(always.created_date).and_then(parse_moment).ok_or("CreatedDate")?;
@@ -246,7 +248,7 @@ impl<'a> Writer<'a> {
         for (place, field) in self.fields.iter().enumerate() {
             bytes.extend_from_slice(&field.label);
             let from = bytes.len();
-            let text = row.field(field.column);
+            let text = field.column.and_then(|column| row.field(column));
             if write_json(field.field_type, field.scale, text, bytes).is_err() && broken.is_none() {
                 broken = Some(place);
             }
@@ -353,7 +355,7 @@ fn first_filled<'r>(
     places
         .iter()
         .find_map(|place| {
-            let text = row.field(fields[*place].column)?;
+            let text = row.field(fields[*place].column?)?;
             (!text.trim_matches(['\0', ' ']).is_empty()).then_some((Some(text), Some(*place)))
         })
         .unwrap_or((None, None))

@@ -110,13 +110,7 @@ mod tests {
     }
 
     fn stored(as_of: i64, read_no: i64, stamp: i64, content: u8) -> StoredVersion {
-        StoredVersion {
-            as_of,
-            system_modstamp_ms: stamp,
-            read_no,
-            read_end: Moment(0),
-            hash: [content; 16],
-        }
+        StoredVersion { as_of, system_modstamp_ms: stamp, read_no, read_end: Moment(0), hash: [content; 16] }
     }
 
     #[test]

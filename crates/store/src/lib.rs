@@ -36,6 +36,7 @@ pub mod rejects;
 pub mod retention;
 pub mod schedules;
 mod schema;
+pub mod selected_fields;
 mod server;
 mod session;
 pub mod settings;

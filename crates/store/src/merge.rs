@@ -15,6 +15,7 @@ use crate::reads::{Read, ReadKind};
 use crate::session::Store;
 
 pub(crate) mod apply;
+mod frozen;
 pub(crate) mod state;
 pub(crate) mod transaction;
 
@@ -107,6 +108,7 @@ pub async fn merge_prepared(
     read: &Read,
 ) -> Result<MergeOutcome, Error> {
     failpoint::reach("chunk.staged");
+    let chunk = frozen::keep(store, mapping, chunk).await?;
     let merge = Merge { store, lease, mapping, read, absent: absent(read, &chunk) };
     let mut done = MergeOutcome::default();
     let outcome = match merge.patiently(&chunk, Some(&MergeOutcome::default())).await {

@@ -281,6 +281,25 @@ fn a_formula_is_never_taken_from_an_event() {
     assert!(payload.contains(r#""Twice__c":25.00,"UnitPrice":1.00"#), "{payload}");
 }
 
+#[test]
+fn a_frozen_field_keeps_its_value_whatever_an_event_says() {
+    let mut mapping = mapping(false);
+    for field in &mut mapping.fields {
+        if field.name == "Note__c" {
+            (field.in_events, field.is_frozen) = (false, true);
+        }
+    }
+    let (patch, whole) = (patch(), whole());
+    for event in
+        [event(11, 6_000, ChangeKind::Update, &patch), event(11, 6_000, ChangeKind::Undelete, &whole)]
+    {
+        let folded = fold(&Fields::of(&mapping), &id(), stored(PAYLOAD), false, &[event]);
+        let End::Write(patched) = folded.end else { panic!("{:?}", event.kind) };
+        let note = mapping.fields.iter().position(|field| field.name == "Note__c").unwrap();
+        assert_eq!(patched.texts[note].as_deref(), Some("a \"b\""));
+    }
+}
+
 /// One record as the org has it.
 #[derive(Debug, Clone)]
 struct Record {

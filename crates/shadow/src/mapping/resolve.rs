@@ -7,7 +7,7 @@ use super::{
     PayloadFields, ResolvedMapping, SelectedField, Unmappable,
 };
 use crate::derived;
-use crate::describe::{FieldInfo, ObjectInfo};
+use crate::describe::ObjectInfo;
 
 /// Holds a mapping against what the org's describe shows to the sync user.
 ///
@@ -20,8 +20,22 @@ pub fn resolve(
     info: &ObjectInfo,
     org: &OrgFacts,
 ) -> Result<ResolvedMapping, Unmappable> {
+    resolve_keeping(mapping, all, info, org, &[])
+}
+
+/// The same for an object that was resolved before: fields that were selected then and that the sync user may no longer
+/// see are frozen. Records keep their last values, in column and payload.
+///
+/// - **`former`:** the fields of the mapping as it was resolved last.
+pub fn resolve_keeping(
+    mapping: &Mapping,
+    all: &[Mapping],
+    info: &ObjectInfo,
+    org: &OrgFacts,
+    former: &[SelectedField],
+) -> Result<ResolvedMapping, Unmappable> {
     let mut resolver = Resolver { mapping, info, findings: Vec::new() };
-    let fields = resolver.selected_fields();
+    let fields = resolver.selected_fields(former);
     let columns = mapping.columns.iter().map(|column| resolver.column(column, &fields, org)).collect();
     let place = |name: &str| fields.iter().position(|field| field.name.eq_ignore_ascii_case(name));
     let always = AlwaysRead {
@@ -73,7 +87,7 @@ impl Resolver<'_> {
     }
 
     /// The fields to select: always-read ones, sources of columns, and those for the payload alone.
-    fn selected_fields(&mut self) -> Vec<SelectedField> {
+    fn selected_fields(&mut self, former: &[SelectedField]) -> Vec<SelectedField> {
         for name in ALWAYS_READ {
             if self.info.field(name).is_none() && name != "IsDeleted" {
                 let message = format!(
@@ -98,21 +112,32 @@ impl Resolver<'_> {
             .info
             .fields
             .iter()
-            .filter(|field| field.field_type.is_selectable() && self.is_selected(field))
+            .filter(|field| field.field_type.is_selectable() && self.is_selected(&field.name))
             .map(|field| SelectedField {
                 name: field.name.clone(),
                 field_type: field.field_type,
                 scale: field.scale,
                 in_events: derived::in_events(&self.mapping.object, field),
+                is_frozen: false,
             })
             .collect();
+        for field in former {
+            if self.info.field(&field.name).is_none() && self.is_selected(&field.name) {
+                let message = format!(
+                    "{}.{} is hidden from the sync user: it keeps its last values",
+                    self.mapping.object, field.name
+                );
+                self.find(&field.name, false, message);
+                fields.push(SelectedField { in_events: false, is_frozen: true, ..field.clone() });
+            }
+        }
         // Describe's own order may differ between two calls; the order of names does not.
         fields.sort_by(|a, b| a.name.cmp(&b.name));
         fields
     }
 
-    fn is_selected(&self, field: &FieldInfo) -> bool {
-        let named = |name: &str| field.name.eq_ignore_ascii_case(name);
+    fn is_selected(&self, field: &str) -> bool {
+        let named = |name: &str| field.eq_ignore_ascii_case(name);
         let mapped =
             || self.mapping.columns.iter().flat_map(|column| &column.sources).any(|source| named(source));
         ALWAYS_READ.into_iter().any(named)
@@ -131,7 +156,8 @@ impl Resolver<'_> {
             .iter()
             .filter_map(|source| fields.iter().position(|field| field.name.eq_ignore_ascii_case(source)))
             .collect();
-        if !places.is_empty() {
+        // A column that must not be empty needs a field that new records bring, too.
+        if places.iter().any(|place| !column.required || !fields[*place].is_frozen) {
             return ColumnSource::Fields(places);
         }
         let named =
@@ -169,7 +195,7 @@ impl Resolver<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe::FieldType;
+    use crate::describe::{FieldInfo, FieldType};
     use crate::ids::ObjectName;
 
     fn info(object: &str, fields: &[(&str, FieldType)]) -> ObjectInfo {
@@ -263,5 +289,36 @@ mod tests {
             resolved.field_names().collect::<Vec<_>>(),
             ["CreatedDate", "Id", "Internet_Eligibility__c", "IsDeleted", "SystemModstamp"]
         );
+    }
+
+    #[test]
+    fn a_field_that_the_user_may_no_longer_see_is_frozen_and_not_selected() {
+        let all = Mapping::built_in();
+        let mut info = product_info();
+        info.fields.push(FieldInfo::new("Plan_Tier__c", FieldType::Text));
+        let before = resolve(&all[0], &all, &info, &OrgFacts::default()).unwrap();
+        info.fields.retain(|field| !matches!(field.name.as_str(), "Plan_Tier__c" | "Family"));
+        let after = resolve_keeping(&all[0], &all, &info, &OrgFacts::default(), &before.fields).unwrap();
+        assert_eq!(after.frozen_names().collect::<Vec<_>>(), ["Family", "Plan_Tier__c"]);
+        assert_eq!(after.payload_names().collect::<Vec<_>>(), before.payload_names().collect::<Vec<_>>());
+        assert!(!after.soql(None).contains("Family"), "{}", after.soql(None));
+        // Rows are not read again because of it, and the column keeps its source.
+        assert_eq!((after.shape(), &after.columns[4]), (before.shape(), &before.columns[4]));
+        // Frozen stays frozen, seen again thaws.
+        let again = resolve_keeping(&all[0], &all, &info, &OrgFacts::default(), &after.fields).unwrap();
+        assert_eq!(again.fields, after.fields);
+        info.fields.push(FieldInfo::new("Family", FieldType::Text));
+        let seen = resolve_keeping(&all[0], &all, &info, &OrgFacts::default(), &after.fields).unwrap();
+        assert_eq!(seen.frozen_names().collect::<Vec<_>>(), ["Plan_Tier__c"]);
+    }
+
+    #[test]
+    fn a_column_that_must_not_be_empty_is_not_filled_by_a_frozen_field_alone() {
+        let all = Mapping::built_in();
+        let euro = OrgFacts { currency: Some("EUR".to_owned()), multi_currency: false };
+        let before = resolve(&all[1], &all, &entry_info(), &euro).unwrap();
+        let mut info = entry_info();
+        info.fields.retain(|field| field.name != "UnitPrice");
+        assert!(resolve_keeping(&all[1], &all, &info, &euro, &before.fields).is_err());
     }
 }

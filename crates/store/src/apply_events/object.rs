@@ -150,7 +150,7 @@ fn sort<'a>(
         deleted: Vec::new(),
         marks: Vec::new(),
         cleared: Vec::new(),
-        chunk: RowChunk::with_columns(mapping.field_names()),
+        chunk: RowChunk::with_columns(mapping.payload_names()),
         own: HashMap::new(),
         shown: Shown::default(),
         shown_since: None,

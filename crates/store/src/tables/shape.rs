@@ -132,6 +132,18 @@ impl<'a> TableShape<'a> {
         ))
     }
 
+    /// Payloads of some rows and rejected records, as texts: key, payload. `$1` ids, `$2` object.
+    pub(crate) fn payloads(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key}, raw_payload::text from {table} where {key} = any($1)
+             union all
+             select record_id, raw_payload::text from shadow_sync.rejects
+              where object = $2 and record_id = any($1)",
+            key = self.key,
+            table = self.table,
+        ))
+    }
+
     /// Those of some records whose stored payload shows another value for one of some fields. `$1` ids, `$2` payloads
     /// as they will be, `$3` fields.
     pub(crate) fn showing_other(&self) -> Statement {

@@ -8,6 +8,7 @@ mod children;
 mod control;
 mod custom_mapping;
 mod events;
+mod frozen;
 mod histories;
 mod holes;
 mod keeping;
