@@ -2,7 +2,8 @@
 //!
 //! A lease is a row with a random token and the database's clock. It belongs to a connection of its own: when that
 //! connection's server process is gone, because the holder died, the lease is free at once. Behind a pooler, where
-//! nobody has a connection of their own, leases go by time alone.
+//! nobody has a connection of their own, leases go by time alone. On another server, which has the row because it was a
+//! standby or was restored, no lease holds: what its holder read and planned was of the server before.
 
 use std::time::Duration;
 
@@ -145,7 +146,9 @@ struct Backend {
 /// Looks whether a lease can be had, without waiting for who holds it.
 async fn look(store: &Store, name: &str) -> Result<Found, Error> {
     let row = sqlx::query!(
-        r#"select held.backend_pid, held.backend_start, held.expires_at < clock_timestamp() as "ran_out!",
+        r#"select held.backend_pid, held.backend_start,
+                  held.expires_at < clock_timestamp() or held.server_started_at <> pg_postmaster_start_time()
+                      is true as "ran_out!",
                   held.backend_pid is null or exists (
                       select from pg_stat_activity as other
                        where other.pid = held.backend_pid
@@ -218,15 +221,17 @@ async fn take(
     // is hidden from roles that may not see the holder's session; then the number has to do.
     let rows = sqlx::query!(
         "insert into shadow_sync.leases as held
-                (name, token, holder, backend_pid, backend_start, expires_at, lasts_ms)
-         select $1, $2, $3, me.pid, me.backend_start, clock_timestamp() + $5::int * interval '1 millisecond', $5
+                (name, token, holder, backend_pid, backend_start, expires_at, lasts_ms, server_started_at)
+         select $1, $2, $3, me.pid, me.backend_start, clock_timestamp() + $5::int * interval '1 millisecond', $5,
+                pg_postmaster_start_time()
            from (select 1) as one
            left join pg_stat_activity as me on $4 and me.pid = pg_backend_pid()
          on conflict (name) do update
             set token = excluded.token, holder = excluded.holder, backend_pid = excluded.backend_pid,
                 backend_start = excluded.backend_start, acquired_at = now(),
-                expires_at = clock_timestamp() + $5::int * interval '1 millisecond', lasts_ms = excluded.lasts_ms
-          where held.expires_at < clock_timestamp()
+                expires_at = clock_timestamp() + $5::int * interval '1 millisecond', lasts_ms = excluded.lasts_ms,
+                server_started_at = excluded.server_started_at
+          where held.expires_at < clock_timestamp() or held.server_started_at <> pg_postmaster_start_time()
              or (held.backend_pid is not null and not exists (
                     select from pg_stat_activity as other
                      where other.pid = held.backend_pid
@@ -260,7 +265,8 @@ pub async fn renew(store: &Store, lease: &mut Lease) -> Result<(), Error> {
 async fn prolong(connection: &mut PgConnection, key: &LeaseKey) -> Result<bool, Error> {
     let renewed = sqlx::query!(
         "update shadow_sync.leases set expires_at = clock_timestamp() + lasts_ms * interval '1 millisecond'
-          where name = $1 and token = $2",
+          where name = $1 and token = $2
+            and coalesce(server_started_at = pg_postmaster_start_time(), true)",
         key.name,
         key.token,
     )
@@ -287,6 +293,7 @@ pub async fn holder(store: &Store, name: &str) -> Result<Option<String>, Error> 
     let holder = sqlx::query_scalar!(
         "select holder from shadow_sync.leases as held
           where name = $1 and expires_at >= clock_timestamp()
+            and coalesce(server_started_at = pg_postmaster_start_time(), true)
             and (backend_pid is null or exists (
                     select from pg_stat_activity as other
                      where other.pid = held.backend_pid
@@ -305,6 +312,7 @@ pub(crate) async fn check(tx: &mut PgTransaction<'_>, key: &LeaseKey) -> Result<
     let held = sqlx::query!(
         r#"select 1 as "one!" from shadow_sync.leases
             where name = $1 and token = $2 and expires_at >= clock_timestamp()
+              and coalesce(server_started_at = pg_postmaster_start_time(), true)
               for key share"#,
         key.name,
         key.token,

@@ -202,3 +202,21 @@ async fn a_successor_that_may_end_nobodys_session_takes_over_all_the_same(pool: 
     let drop = format!("drop owned by \"{role}\"; drop role \"{role}\"");
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&pool).await.unwrap();
 }
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn no_lease_holds_on_another_server(pool: PgPool) {
+    let mut stream = Stream::start(pool).await;
+    stream.append(&[event(1, 1)]).await;
+    // A standby that took over has the row, but started at another moment.
+    stream
+        .run("update shadow_sync.leases set server_started_at = server_started_at - interval '1 day'")
+        .await;
+    let late =
+        change_log::append(&stream.store, stream.lease.key(), &stream.channel, &[event(2, 1)], &[], &[])
+            .await;
+    assert!(matches!(late, Err(Error::LeaseLost { .. })), "{late:?}");
+    let late = leases::renew(&stream.store, &mut stream.lease).await;
+    assert!(matches!(late, Err(Error::LeaseLost { .. })), "{late:?}");
+    assert_eq!(leases::holder(&stream.store, "stream").await.unwrap(), None);
+    assert!(leases::acquire(&stream.store, "stream", "two").await.unwrap().is_some());
+}
