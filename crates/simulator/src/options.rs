@@ -143,7 +143,7 @@ impl Default for Options {
             event_delay: Duration::ZERO,
             idle_close: Duration::from_secs(65),
             events_per_response: 100,
-            retained_bytes: 512 * 1024 * 1024,
+            retained_bytes: 1024 * 1024 * 1024,
             daily_events: 25_000,
             subscribers: 1_000,
             overflow_after: 100_000,
