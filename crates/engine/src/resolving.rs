@@ -1,12 +1,13 @@
 //! A mapping held against what the org's describe shows to who is signed in.
 
 use salesforce::{Client, CurrencyAnswer, Purpose};
-use shadow::{Mapping, ObjectName, OrgFacts, ResolvedMapping, resolve};
+use shadow::{Mapping, ObjectInfo, ObjectName, OrgFacts, ResolvedMapping, resolve};
+use store::selected_fields;
 
 use crate::environment::OpenEnvironment;
 use crate::problem::{Answer, MendAct, Problem};
 
-/// Describes an object and resolves its mapping. One call of the org's daily limit.
+/// Describes an object and resolves its mapping as whoever is signed in sees it. One call of the org's daily limit.
 ///
 /// - **Errors:** SS-2010 for an object that is not mapped; the refusal of the describe, with the object's name in it;
 ///   what the mapping lacks in this org.
@@ -15,8 +16,30 @@ pub(crate) async fn resolve_object(
     client: &Client,
     object: &ObjectName,
 ) -> Answer<ResolvedMapping> {
+    let (mapping, info, org) = describe(environment, client, object).await?;
+    Ok(resolve(&mapping, &Mapping::built_in(), &info, &org)?)
+}
+
+/// The same as the sync user sees it, for who reads or writes records: fields that went out of sight keep their last
+/// values.
+pub(crate) async fn resolve_for_sync(
+    environment: &OpenEnvironment,
+    client: &Client,
+    object: &ObjectName,
+) -> Answer<ResolvedMapping> {
+    let (mapping, info, org) = describe(environment, client, object).await?;
+    let store = environment.store().await?;
+    let resolved = selected_fields::resolve(&store, &mapping, &Mapping::built_in(), &info, &org).await??;
+    Ok(resolved.mapping)
+}
+
+async fn describe(
+    environment: &OpenEnvironment,
+    client: &Client,
+    object: &ObjectName,
+) -> Answer<(Mapping, ObjectInfo, OrgFacts)> {
     let all = Mapping::built_in();
-    let mapping = all.iter().find(|mapping| mapping.object == *object).ok_or_else(|| {
+    let mapping = all.into_iter().find(|mapping| mapping.object == *object).ok_or_else(|| {
         Box::new(
             Problem::new(
                 "SS-2010",
@@ -39,5 +62,5 @@ pub(crate) async fn resolve_object(
         CurrencyAnswer::PerRecord => OrgFacts { currency: configured, multi_currency: true },
         CurrencyAnswer::Unknown => OrgFacts { currency: configured, multi_currency: false },
     };
-    Ok(resolve(mapping, &all, &info, &org)?)
+    Ok((mapping, info, org))
 }

@@ -1,8 +1,11 @@
 //! Which fields of an object were selected when it was described last, so that one that goes out of sight is noticed.
 
-use shadow::{Mapping, ObjectInfo, ObjectName, OrgFacts, ResolvedMapping, SelectedField, Unmappable};
+use shadow::{
+    HoleWhy, Mapping, ObjectInfo, ObjectName, OrgFacts, ResolvedMapping, SelectedField, Unmappable,
+};
 
 use crate::error::Error;
+use crate::holes::{self, NewHole};
 use crate::session::Store;
 use crate::{frozen_fields, settings};
 
@@ -11,12 +14,13 @@ use crate::{frozen_fields, settings};
 pub struct Resolved {
     /// The mapping.
     pub mapping: ResolvedMapping,
-    /// Fields that were frozen and can be seen again: their columns must be read.
+    /// Fields that were frozen and can be seen again. A hole is open until every record was read once.
     pub thawed: Vec<String>,
 }
 
 /// Resolves a mapping as the sync user's eyes see its object. Fields that these saw before and see no longer are frozen:
-/// records keep their last values, and [`frozen_fields`] lists them.
+/// records keep their last values, and [`frozen_fields`] lists them. One that can be seen again opens a hole, which a
+/// backfill closes.
 ///
 /// - **Errors:** those of the database; inside, what the mapping lacks in this org, and then nothing is noted.
 pub async fn resolve(
@@ -36,9 +40,38 @@ pub async fn resolve(
         return Ok(Ok(Resolved { mapping: resolved, thawed: Vec::new() }));
     }
     let frozen: Vec<&str> = resolved.frozen_names().collect();
-    let thawed = frozen_fields::set(store, &mapping.object, &frozen).await?;
+    let is_seen = |name: &str| resolved.field_names().any(|field| field == name);
+    let thawed: Vec<String> = former
+        .iter()
+        .filter(|field| field.is_frozen && is_seen(&field.name))
+        .map(|field| field.name.clone())
+        .collect();
+    if !thawed.is_empty() {
+        open_hole(store, &mapping.object, &thawed).await?;
+    }
+    frozen_fields::set(store, &mapping.object, &frozen).await?;
     settings::set(store, &setting, &resolved.fields).await?;
     Ok(Ok(Resolved { mapping: resolved, thawed }))
+}
+
+/// What changed while a field was out of sight is not known, and no stamp tells: every record must be read once.
+async fn open_hole(store: &Store, object: &ObjectName, thawed: &[String]) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    let span = sqlx::query!(
+        r#"select min(since) as since, now() as "now!" from shadow_sync.frozen_fields
+            where object = $1 and field = any($2)"#,
+        object.as_str(),
+        thawed,
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    let hole = NewHole::new(object, HoleWhy::Permission)
+        .from(span.since.or(Some(span.now)))
+        .until(Some(span.now))
+        .with(serde_json::json!({ "fields": thawed }))
+        .needing_backfill();
+    holes::open_in(&mut tx, &[hole]).await?;
+    Ok(tx.commit().await?)
 }
 
 fn setting(object: &ObjectName) -> String {

@@ -23,7 +23,7 @@ use crate::binding::bind;
 use crate::environment::OpenEnvironment;
 use crate::notice::View;
 use crate::problem::{self, Answer, Problem};
-use crate::resolving::resolve_object;
+use crate::resolving::resolve_for_sync;
 
 /// How often a Bulk job that Salesforce fails is created anew before a person is asked.
 const BULK_TRIES: u32 = 3;
@@ -197,7 +197,7 @@ async fn run(
     bind(environment, store).await?;
     live.progress.stage(ShownStage::Describing);
     jobs::set_stage(store, lease, job.id, JobStage::Describing).await?;
-    let mapping = Arc::new(resolve_object(environment, &client, &job.object).await?);
+    let mapping = Arc::new(resolve_for_sync(environment, &client, &job.object).await?);
     let run = Run {
         environment: environment.clone(),
         store: store.clone(),
@@ -228,7 +228,7 @@ pub(super) async fn beside<T>(
 ) -> Answer<T> {
     let client = environment.sign_in.client()?.with_purpose(Purpose::Fetch);
     bind(environment, store).await?;
-    let mapping = Arc::new(resolve_object(environment, &client, &job.object).await?);
+    let mapping = Arc::new(resolve_for_sync(environment, &client, &job.object).await?);
     let mut keeper = Keeper::take(store, &job.object, &environment.host.holder()).await?;
     let progress = Progress::resumed(Instant::now(), 0, view::rows(&job.counts), Vec::new());
     let live = Live::new(job.id, progress, Instant::now());

@@ -10,7 +10,7 @@ use shadow::{Mapping, ObjectName, ResolvedMapping};
 use crate::clock;
 use crate::environment::OpenEnvironment;
 use crate::problem::{Answer, Problem};
-use crate::resolving::resolve_object;
+use crate::resolving::resolve_for_sync;
 
 /// Resolved mappings by object.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Mappings {
         object: &ObjectName,
     ) -> Answer<Arc<ResolvedMapping>> {
         let described_at = clock::now();
-        let mapping = Arc::new(resolve_object(environment, client, object).await?);
+        let mapping = Arc::new(resolve_for_sync(environment, client, object).await?);
         let held = Held { mapping: mapping.clone(), described_at };
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(object.clone(), held);
         Ok(mapping)

@@ -78,4 +78,12 @@ async fn a_hidden_field_is_never_nulled_by_reads_or_events(pool: PgPool) {
 
     assert_eq!(described(&mut live, true).await, ["Plan_Tier__c"]);
     assert_eq!(frozen_fields::list(&live.world.store).await.unwrap(), []);
+    // What it was meanwhile is not known: every record is to be read once.
+    let holes = live
+        .world
+        .query(
+            "select why || ' ' || needs, detail ->> 'fields' from shadow_sync.holes where why = 'permission'",
+        )
+        .await;
+    assert_eq!(holes, [row("permission backfill", "[\"Plan_Tier__c\"]")]);
 }
