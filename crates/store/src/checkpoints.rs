@@ -154,11 +154,11 @@ pub(crate) async fn carried(
     if !named.is_empty() {
         return Ok(named.to_vec());
     }
-    let names = sqlx::query_scalar!("select object from shadow_sync.objects order by object")
+    let known = sqlx::query_scalar!("select object from shadow_sync.objects order by object")
         .fetch_all(&mut **tx)
         .await?;
     let parse = |name: &String| ObjectName::parse(name).map_err(|_| corrupt("object", name));
-    let all: Vec<ObjectName> = names.iter().map(parse).collect::<Result<_, _>>()?;
+    let all: Vec<ObjectName> = known.iter().map(parse).collect::<Result<_, _>>()?;
     let own = all.iter().find(|object| ChannelName::of_object(object) == *channel);
     Ok(own.map_or_else(|| all.clone(), |object| vec![object.clone()]))
 }
