@@ -5,10 +5,11 @@
 //! runs again to its end. `SHADOW_SYNC_KILL_TIMES` kills at the first so many times each point is reached.
 
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use simulator::Options;
+use simulator::{Disturbance, EventFault, Options};
 use sqlx::PgPool;
-use store::failpoint::POINTS;
+use store::failpoint::{LIVE_POINTS, POINTS};
 
 use crate::cli::command;
 use crate::world::{World, small};
@@ -99,4 +100,63 @@ async fn assert_complete(world: &World, point: &str) {
         let there = i64::try_from(world.org.org().count(object)).unwrap();
         assert_eq!((known, places), (there, there), "{object} after {point}");
     }
+}
+
+/// A daemon that ends itself at a point, as if it was killed there.
+fn daemon(world: &World, failpoint: Option<String>) -> std::process::Child {
+    let mut command = command(world);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if let Some(failpoint) = failpoint {
+        command.env("SHADOW_SYNC_FAILPOINT", failpoint);
+    }
+    command.spawn().expect("it runs")
+}
+
+/// Changes of every kind, one that is lost without a trace but for a header that cannot be read.
+fn disturb(world: &World, round: usize) {
+    let org = world.org.org();
+    let accounts = org.ids("Account", 0, 30);
+    let value = |n: usize| serde_json::json!({ "Internet_Eligibility__c": format!("{round}-{n}") });
+    for (n, id) in accounts.iter().enumerate().take(6) {
+        org.update("Account", &id.to_string(), &value(n)).unwrap();
+    }
+    org.delete("Account", &accounts[10].to_string()).unwrap();
+    org.insert("Account", &value(7)).unwrap();
+    for fault in [EventFault::Gap, EventFault::CorruptHeader] {
+        org.disturb(&Disturbance::NextEvents { object: None, fault, times: Some(1) }).unwrap();
+        org.update("Account", &accounts[8].to_string(), &value(8)).unwrap();
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_daemon_killed_at_any_step_loses_nothing_and_sets_nothing_back(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.backfill(&["Product2", "PricebookEntry", "Account"]).await;
+    world.engine.shutdown().await;
+    let (mut killed, mut quiet) = (Vec::new(), Vec::new());
+    let further = ["fetch.received", "fetch.committed", "ids.compared", "job.finishing", "job.ended"];
+    for (round, point) in LIVE_POINTS.iter().chain(&further).enumerate() {
+        let mut dying = daemon(&world, Some((*point).to_owned()));
+        world.until_streaming().await;
+        disturb(&world, round);
+        let ends = Instant::now() + Duration::from_secs(25);
+        let died = loop {
+            if dying.try_wait().expect("a process").is_some() {
+                break true;
+            }
+            if Instant::now() > ends {
+                break false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        let _ = dying.kill();
+        let _ = dying.wait();
+        if died { &mut killed } else { &mut quiet }.push(*point);
+        let mut next = daemon(&world, None);
+        world.assert_same().await;
+        let _ = next.kill();
+        let _ = next.wait();
+    }
+    println!("killed at {killed:?}; not reached: {quiet:?}");
+    assert!(quiet.is_empty(), "not reached: {quiet:?}");
 }

@@ -10,11 +10,19 @@
 )]
 
 mod backfill;
+mod bad_input;
+mod catch_up;
 mod cli;
 mod faults;
+mod hand_over;
+mod history;
+mod holes;
 mod kill;
+mod leases;
+mod quota;
 mod real_catalogue;
 mod rejects;
+mod serve;
 mod steer;
 mod stream;
 mod world;

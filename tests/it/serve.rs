@@ -132,16 +132,21 @@ async fn the_daemon_keeps_the_tables_live_and_names_every_metric(pool: PgPool) {
     for name in &described {
         assert!(documented.contains(*name), "{name} is served and not documented");
     }
-    for file in ["ops/grafana/shadow-sync.json", "ops/prometheus/alerts.yml", "ops/prometheus/alerts_test.yml"] {
+    for file in
+        ["ops/grafana/shadow-sync.json", "ops/prometheus/alerts.yml", "ops/prometheus/alerts_test.yml"]
+    {
         for name in metric_names(&project_file(file)) {
             let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
-            let is_served = described.contains(&name) || of_histogram.is_some_and(|of| described.contains(&of));
+            let is_served =
+                described.contains(&name) || of_histogram.is_some_and(|of| described.contains(&of));
             assert!(is_served, "{file} asks for {name}, which is not served");
         }
     }
 
     let client = reqwest::Client::new();
-    let asked = client.get(format!("{}/metrics", daemon.url)).header(ACCEPT, "application/openmetrics-text; version=1.0.0");
+    let asked = client
+        .get(format!("{}/metrics", daemon.url))
+        .header(ACCEPT, "application/openmetrics-text; version=1.0.0");
     let answer = asked.send().await.unwrap();
     assert!(answer.headers()[CONTENT_TYPE].to_str().unwrap().starts_with("application/openmetrics-text"));
     assert!(answer.text().await.unwrap().ends_with("# EOF\n"));
@@ -152,13 +157,17 @@ async fn health_is_red_while_the_stream_is_silent(pool: PgPool) {
     let (world, daemon) = served(pool).await;
     let (status, health) = daemon.health().await;
     assert_eq!(status, StatusCode::OK, "{health}");
-    let checks = json!({ "heard": "ok", "verified": "unknown", "holes": "ok", "database": "ok", "signIn": "ok" });
+    let checks =
+        json!({ "heard": "ok", "verified": "unknown", "holes": "ok", "database": "ok", "signIn": "ok" });
     assert_eq!(health["checks"], checks);
     assert_eq!(health["status"], "unknown");
     let (status, queue) = daemon.get("/health/queue").await;
     assert_eq!(status, StatusCode::OK, "{queue}");
     let queue: Value = serde_json::from_str(&queue).unwrap();
-    assert_eq!((&queue["backlogEvents"], &queue["deadLetters"], &queue["dirty"]), (&json!(0), &json!(0), &json!(0)));
+    assert_eq!(
+        (&queue["backlogEvents"], &queue["deadLetters"], &queue["dirty"]),
+        (&json!(0), &json!(0), &json!(0))
+    );
 
     world.org.org().disturb(&Disturbance::Silence { on: true }).unwrap();
     let long_ago = "update shadow_sync.checkpoints set heard_at = heard_at - interval '6 minutes'";
@@ -179,7 +188,11 @@ async fn a_hole_makes_health_red_until_it_is_closed(pool: PgPool) {
     let open = "update shadow_sync.holes set closed_at = null, needs = 'backfill' where object = 'Account'";
     sqlx::query(open).execute(&world.pool).await.unwrap();
     let (status, health) = daemon.health().await;
-    assert_eq!((status, &health["checks"]["holes"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("open")), "{health}");
+    assert_eq!(
+        (status, &health["checks"]["holes"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("open")),
+        "{health}"
+    );
 }
 
 #[sqlx::test(migrations = false)]
@@ -198,14 +211,20 @@ async fn requests_pass_the_gate_or_get_nothing(pool: PgPool) {
     let foreign = client.get(format!("{}/metrics", daemon.url)).header(HOST, "evil.example");
     let answer = foreign.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::MISDIRECTED_REQUEST);
-    let answer = client.get(format!("{}/health", daemon.url)).header("Origin", "http://evil.example").send().await.unwrap();
+    let answer = client
+        .get(format!("{}/health", daemon.url))
+        .header("Origin", "http://evil.example")
+        .send()
+        .await
+        .unwrap();
     assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("access-control-")));
     assert_eq!(daemon.get("/v1/products/A").await.0, StatusCode::NOT_FOUND);
     let written = client.post(format!("{}/health", daemon.url)).send().await.unwrap();
     assert_eq!(written.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(daemon.terminate().await, Some(0));
 
-    let daemon = Daemon::start_with(&world, &["--behind-proxy", "--host", "shadow.example"], Some("secret")).await;
+    let daemon =
+        Daemon::start_with(&world, &["--behind-proxy", "--host", "shadow.example"], Some("secret")).await;
     assert_eq!(daemon.get("/metrics").await.0, StatusCode::UNAUTHORIZED);
     let ask = |token: &str| {
         let request = client.get(format!("{}/metrics", daemon.url)).header(HOST, "shadow.example");
@@ -251,13 +270,17 @@ async fn a_flag_stops_applying_and_the_backlog_is_told(pool: PgPool) {
     let id = world.org.org().ids("Account", 0, 1)[0].to_string();
     world.org.org().update("Account", &id, &json!({ "Name": "Waits" })).unwrap();
     world
-        .until_true("the event waits", async || daemon.get("/health/queue").await.1.contains("\"backlogEvents\":1"))
+        .until_true("the event waits", async || {
+            daemon.get("/health/queue").await.1.contains("\"backlogEvents\":1")
+        })
         .await;
     assert!(daemon.get("/metrics").await.1.contains("sf_shadow_backlog_events 1"));
 
     assert_eq!(run(&world, &["flags", "set", "event-consumer", "on"]).await.0, Some(0));
     world
-        .until_true("nothing waits", async || daemon.get("/health/queue").await.1.contains("\"backlogEvents\":0"))
+        .until_true("nothing waits", async || {
+            daemon.get("/health/queue").await.1.contains("\"backlogEvents\":0")
+        })
         .await;
     let (code, out, _) = run(&world, &["flags"]).await;
     assert_eq!(code, Some(0));
@@ -321,7 +344,8 @@ async fn replay_lists_what_disagrees_and_has_it_fetched(pool: PgPool) {
     let view: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&view["differing"], &view["differences"][0]["record"]), (&json!(1), &json!(id)), "{view}");
 
-    let (code, out, told) = run(&world, &["replay", "--from", "earliest", "--object", "Product2", "--json"]).await;
+    let (code, out, told) =
+        run(&world, &["replay", "--from", "earliest", "--object", "Product2", "--json"]).await;
     assert_eq!(code, Some(0), "{told}");
     let view: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(view["marked"], 1, "{view}");

@@ -9,7 +9,7 @@ use engine::api::environments;
 use engine::api::rejects::{self, RejectView};
 use engine::api::sign_in::{self, SignInState};
 use engine::{Engine, Host, HostName, Timing};
-use simulator::{Options, Simulator};
+use simulator::{Disturbance, EventFault, Options, Simulator};
 use sqlx::{ConnectOptions, PgPool, Row};
 use tempfile::TempDir;
 
@@ -122,22 +122,37 @@ impl World {
         .await;
     }
 
-    /// Waits until nothing waits: every event that the org has sent is stored, everything stored is applied, nothing is
-    /// dirty, no hole is open, no job runs.
+    /// Waits until nothing waits: every channel was heard of late with nothing new, everything stored is applied, nothing
+    /// is dirty, no hole of a loaded object is open, no job runs.
     pub async fn until_settled(&self) {
+        let quiet = std::cell::Cell::new(0);
+        let stored = std::cell::Cell::new(-1);
+        let heard = std::cell::Cell::new(self.heard().await);
         self.until_true("nothing waits any more", async || {
-            let sent = i64::try_from(self.deliverable()).unwrap();
-            self.number("select count(distinct (object, transaction_key, sequence_number)) from shadow_sync.change_log")
-                .await
-                >= sent
-                && self.waiting().await == 0
+            let (heard_now, stored_now) = (self.heard().await, self.stored().await);
+            if stored_now != stored.replace(stored_now) || self.waiting().await != 0 {
+                quiet.set(0);
+                heard.set(heard_now);
+            } else if heard_now > heard.get() {
+                heard.set(heard_now);
+                quiet.set(quiet.get() + 1);
+            }
+            quiet.get() >= 2
         })
         .await;
     }
 
-    /// Events that the org has sent and kept.
-    pub fn deliverable(&self) -> usize {
-        self.org.org().sent_events().len()
+    /// When the channel that was heard longest ago was heard, as microseconds of the database's clock.
+    async fn heard(&self) -> i64 {
+        self.number(
+            "select coalesce((extract(epoch from min(replay_at)) * 1000000)::bigint, 0) from shadow_sync.checkpoints",
+        )
+        .await
+    }
+
+    /// Events stored so far.
+    async fn stored(&self) -> i64 {
+        self.number("select coalesce(sum(stored_events), 0)::bigint from shadow_sync.checkpoints").await
     }
 
     /// How much waits: events to be applied, records and children to be fetched, holes to be closed, open jobs.
@@ -145,10 +160,17 @@ impl World {
         self.number(
             "select (select coalesce(sum(stored_events - applied_events), 0) from shadow_sync.checkpoints)::bigint
                   + (select count(*) from shadow_sync.dirty) + (select count(*) from shadow_sync.dirty_parents)
-                  + (select count(*) from shadow_sync.holes where closed_at is null)
+                  + (select count(*) from shadow_sync.holes h join shadow_sync.objects o on o.object = h.object
+                      where h.closed_at is null and o.loaded_at is not null)
                   + (select count(*) from shadow_sync.jobs where state in ('pending', 'running'))",
         )
         .await
+    }
+
+    /// The next events, so many, are never sent.
+    pub fn lose_events(&self, times: u32) {
+        let lost = Disturbance::NextEvents { object: None, fault: EventFault::Dropped, times: Some(times) };
+        self.org.org().disturb(&lost).expect("a disturbance");
     }
 
     /// Lets every record count as read an hour ago, so that events are applied as they are instead of doubted.
@@ -249,7 +271,7 @@ impl World {
     }
 
     /// What differs between the org and the shadow: values of fields that events and reads carry, records that are in no
-    /// place or in several. Nothing if they agree.
+    /// place or in several. Nothing if they agree. Objects that were never loaded are left out.
     pub async fn differences(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (object, table, key, fields) in [
@@ -272,6 +294,13 @@ impl World {
                 &["Internet_Eligibility__c", "Eligibility_Source__c"],
             ),
         ] {
+            let loaded =
+                format!("select count(loaded_at) from shadow_sync.objects where object = '{object}'");
+            let loaded: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(loaded)).fetch_one(&self.pool).await.expect("a count");
+            if loaded == 0 {
+                continue;
+            }
             let query = format!(
                 "select {key}, raw_payload from {table}
                  union all select record_id, raw_payload from shadow_sync.rejects where object = '{object}'"

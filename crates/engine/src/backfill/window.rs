@@ -25,12 +25,16 @@ const MOST_BY_PAGES: u64 = 20_000;
 /// A span for which Salesforce is asked how far its books are final; it wants more than a minute.
 const BOOKS: TimeDelta = TimeDelta::minutes(3);
 
+/// As exactly as Salesforce tells the time.
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+
 /// What a window came to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WindowRead {
     /// From which stamp on it was read.
     pub from: DateTime<Utc>,
-    /// Salesforce's time before the first request: everything committed by then was seen.
+    /// Salesforce's time before the first request: everything committed by then was seen. It is told to the second, and
+    /// cut, so it lies within the second that it names; no hole that was opened after the request is closed by it.
     pub up_to: DateTime<Utc>,
 }
 
@@ -43,7 +47,7 @@ pub(super) async fn read(run: &Run, job: &Job) -> Answer<Result<WindowRead, Ende
         && window.read_at.is_some()
         && let (Some(from), Some(to)) = (window.from, window.to)
     {
-        return Ok(Ok(WindowRead { from, up_to: to }));
+        return Ok(Ok(WindowRead { from, up_to: to + SECOND }));
     }
     if let stopped @ Ended::Stopped(_) = run.stage(JobStage::ReadingWindow).await? {
         return Ok(Err(stopped));
@@ -70,7 +74,7 @@ pub(super) async fn read(run: &Run, job: &Job) -> Answer<Result<WindowRead, Ende
         return Ok(Err(stopped));
     }
     jobs::window_read(&run.store, &run.lease, run.id, now.min(covered)).await?;
-    Ok(Ok(WindowRead { from, up_to: now }))
+    Ok(Ok(WindowRead { from, up_to: now + SECOND }))
 }
 
 /// Salesforce's time now, and up to when nothing can appear behind it any more. One call; an object whose books are not
@@ -89,9 +93,8 @@ async fn books(run: &Run) -> Answer<(DateTime<Utc>, DateTime<Utc>)> {
 
 /// Stamps from then until now. What is stamped within this very second belongs to it.
 fn condition(from: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let second = TimeDelta::seconds(1);
-    let floor = |time: DateTime<Utc>| time.duration_trunc(second).unwrap_or(time);
-    let until = floor(now) + second + second;
+    let floor = |time: DateTime<Utc>| time.duration_trunc(SECOND).unwrap_or(time);
+    let until = floor(now) + SECOND + SECOND;
     format!("SystemModstamp >= {} AND SystemModstamp < {}", soql::time(floor(from)), soql::time(until))
 }
 

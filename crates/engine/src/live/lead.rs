@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use store::leases::{self, Lease, LeaseKey, LeaseTimes};
-use store::{Disposition, Store, workers};
+use store::{Disposition, Store, checkpoints, workers};
 use tokio_util::sync::CancellationToken;
 
 use super::channels::channels;
@@ -129,6 +129,14 @@ async fn begin(
     // Channels of an earlier configuration: what they left must not wait for an applier that never comes.
     let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
     store::checkpoints::retire_others(store, lease, &names).await?;
+    let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
+    let given_up = checkpoints::retire_others(store, lease, &names).await?;
+    if given_up > 0 {
+        tracing::warn!(
+            events = given_up,
+            "another channel was configured; what the one before left is caught up"
+        );
+    }
     for (object, problem) in environment.live.mappings.describe_all(environment, &client).await {
         tracing::warn!(object.name = %object, problem.code = problem.code, "an object cannot be mapped: {}", problem.title);
     }

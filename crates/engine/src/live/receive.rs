@@ -29,7 +29,7 @@ const PROOF_MARGIN: TimeDelta = TimeDelta::seconds(10);
 /// Wall clock and monotonic clock apart by so much: the machine slept.
 const SLEPT: TimeDelta = TimeDelta::seconds(30);
 /// How often the clocks, the pause and the sign-in are looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(2);
 
 /// How a subscription ended.
 enum Ended {

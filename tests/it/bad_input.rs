@@ -1,0 +1,197 @@
+//! What comes broken, refused or late is survived, said, and made up for by itself.
+
+use engine::api::dead_letters;
+use engine::api::status::status;
+use engine::api::stream::StreamState;
+use serde_json::json;
+use simulator::{Disturbance, EventFault, Fault};
+use sqlx::PgPool;
+
+use crate::world::World;
+
+const ACCOUNTS: &str = "sf_account_eligibility_shadow";
+const SUBSCRIBE: &str = "/eventbus.v1.PubSub/Subscribe";
+
+async fn update(world: &World, place: u64, value: &str) -> String {
+    let id = world.org.org().ids("Account", place, 1)[0].to_string();
+    world.org.org().update("Account", &id, &json!({ "Internet_Eligibility__c": value })).unwrap();
+    id
+}
+
+async fn until_state(world: &World, state: StreamState) {
+    world
+        .until_true(&format!("the stream is {state:?}"), async || {
+            status(&world.engine).await.stream.is_some_and(|stream| stream.state == state)
+        })
+        .await;
+}
+
+async fn until_arrived(world: &World, id: &str, value: &str) {
+    world.until_value(ACCOUNTS, "account_id", id, "internet_eligibility", Some(value)).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_poison_event_is_parked_and_the_stream_goes_on(pool: PgPool) {
+    let world = World::live(pool).await;
+    world.age_reads().await;
+    for fault in [EventFault::CorruptBody, EventFault::UnknownSchema] {
+        let next = Disturbance::NextEvents { object: None, fault, times: Some(1) };
+        world.org.org().disturb(&next).unwrap();
+        let poisoned = update(&world, 1, &format!("{fault:?}")).await;
+        let healthy = update(&world, 2, &format!("After {fault:?}")).await;
+        until_arrived(&world, &healthy, &format!("After {fault:?}")).await;
+        until_arrived(&world, &poisoned, &format!("{fault:?}")).await;
+    }
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn dead_letters_are_retried_and_discarded_by_fetching_their_records(pool: PgPool) {
+    let world = World::live(pool).await;
+    world.age_reads().await;
+    let next = Disturbance::NextEvents { object: None, fault: EventFault::CorruptBody, times: Some(1) };
+    world.org.org().disturb(&next).unwrap();
+    let id = update(&world, 1, "Parked").await;
+    world
+        .until_true("a dead letter is there", async || {
+            world.number("select count(*) from shadow_sync.dead_letters").await == 1
+        })
+        .await;
+    dead_letters::retry(&world.engine, Vec::new()).await.unwrap();
+    until_arrived(&world, &id, "Parked").await;
+    assert_eq!(dead_letters::list(&world.engine, None, 0).await.unwrap().total, 0);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_topic_that_is_gone_and_comes_back_loses_nothing(pool: PgPool) {
+    let world = World::live(pool).await;
+    let refused = |code: &str| Fault::Refused { code: code.to_owned() };
+    for (place, code) in [(1, "topic.not.found"), (2, "topic.meta.permission")] {
+        let fault = world.org.org().inject(SUBSCRIBE, refused(code), 10_000);
+        world.org.org().disturb(&Disturbance::ResetStreams).unwrap();
+        until_state(&world, StreamState::Failed).await;
+        let problem = status(&world.engine).await.stream.unwrap().problem.expect("a problem");
+        assert!(!problem.steps.is_empty(), "{problem:?}");
+        let id = update(&world, place, code).await;
+        world.org.org().withdraw(fault);
+        until_arrived(&world, &id, code).await;
+        until_state(&world, StreamState::Live).await;
+    }
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_unselected_object_is_noticed_although_its_channel_only_keeps_silent(pool: PgPool) {
+    let world = World::live(pool).await;
+    world.org.org().set_selected("Account", false).unwrap();
+    for channel in world.org.org().selection().into_iter().map(|(channel, _)| channel).collect::<Vec<_>>() {
+        let _ = world.org.org().set_channel_member(&channel, "Account", false);
+    }
+    world.org.org().set_view_all("Account", false);
+    let hole = "select count(*) from shadow_sync.holes where object = 'Account' and why in ('selection', 'permission')";
+    world.until_true("it is a hole", async || world.number(hole).await > 0).await;
+    world
+        .until_true("the stream no longer speaks for it", async || {
+            let status = status(&world.engine).await;
+            status.objects.iter().any(|object| object.object == "Account" && !object.is_confirmed)
+        })
+        .await;
+    let id = update(&world, 1, "Unselected").await;
+    world.org.org().set_view_all("Account", true);
+    world.org.org().set_selected("Account", true).unwrap();
+    until_arrived(&world, &id, "Unselected").await;
+    world
+        .until_true("it speaks for it again", async || {
+            let status = status(&world.engine).await;
+            status.objects.iter().all(|object| object.is_confirmed)
+        })
+        .await;
+    world
+        .until_true("the hole is closed", async || {
+            world.number("select count(*) from shadow_sync.holes where closed_at is null").await == 0
+        })
+        .await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_spent_allocation_is_polled_and_comes_back_by_itself(pool: PgPool) {
+    let world = World::live(pool).await;
+    world.org.org().disturb(&Disturbance::SpendAllocation).unwrap();
+    let id = update(&world, 1, "Polled").await;
+    until_state(&world, StreamState::Polling).await;
+    until_arrived(&world, &id, "Polled").await;
+    world.org.org().disturb(&Disturbance::RestoreAllocation).unwrap();
+    until_state(&world, StreamState::Live).await;
+    let id = update(&world, 2, "Streamed").await;
+    until_arrived(&world, &id, "Streamed").await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_silent_stream_is_a_dead_stream(pool: PgPool) {
+    let world = World::live(pool).await;
+    let before = world.org.org().requests(SUBSCRIBE);
+    world.org.org().disturb(&Disturbance::Silence { on: true }).unwrap();
+    let id = update(&world, 1, "Silent").await;
+    world.until_true("it is subscribed anew", async || world.org.org().requests(SUBSCRIBE) > before).await;
+    world.org.org().disturb(&Disturbance::Silence { on: false }).unwrap();
+    until_arrived(&world, &id, "Silent").await;
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_stream_that_breaks_in_any_way_goes_on_from_its_position(pool: PgPool) {
+    let world = World::live(pool).await;
+    for (place, disturbance) in [
+        Disturbance::ResetStreams,
+        Disturbance::CutConnections,
+        Disturbance::EndStreams,
+        Disturbance::FailStreams { code: "service.unavailable".to_owned() },
+        Disturbance::FailStreams { code: "subscription.internal.error".to_owned() },
+        Disturbance::ExpireTokens,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.org.org().disturb(&disturbance).unwrap();
+        let value = format!("{disturbance:?}");
+        let id = update(&world, place as u64, &value[..value.len().min(30)]).await;
+        until_arrived(&world, &id, &value[..value.len().min(30)]).await;
+    }
+    world.assert_same().await;
+    assert_eq!(world.number("select count(*) from shadow_sync.holes where closed_at is null").await, 0);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_clock_that_is_minutes_off_does_not_matter(pool: PgPool) {
+    let world = World::live(pool).await;
+    for ahead_ms in [420_000, -420_000] {
+        world.org.org().set_clock_ahead_ms(ahead_ms);
+        let value = format!("{ahead_ms}");
+        let id = update(&world, 1, &value).await;
+        until_arrived(&world, &id, &value).await;
+    }
+    world.org.org().set_clock_ahead_ms(0);
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_field_that_was_added_is_taken_in(pool: PgPool) {
+    let world = World::live(pool).await;
+    world.age_reads().await;
+    world.org.org().add_field("Account", "Extra__c", "string", None).unwrap();
+    let id = update(&world, 1, "After the field").await;
+    until_arrived(&world, &id, "After the field").await;
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_machine_that_slept_reconnects_at_once(pool: PgPool) {
+    let world = World::live(pool).await;
+    let before = world.org.org().requests(SUBSCRIBE);
+    engine::clock::skip_for_tests(std::time::Duration::from_secs(120));
+    world
+        .until_true("it is subscribed anew", async || world.org.org().requests(SUBSCRIBE) >= before + 3)
+        .await;
+    let id = update(&world, 1, "Awake").await;
+    until_arrived(&world, &id, "Awake").await;
+}
