@@ -31,9 +31,9 @@ async fn a_change_in_the_org_is_seen_in_the_window() {
     assert!(strip.contains("Live through"), "{strip}");
     let bar = window.text("status-stream").await;
     assert!(bar.contains("heard"), "{bar}");
-    let work = window.text("at-work").await;
+    let work = window.content("at-work").await;
     assert!(work.contains("This console") && work.contains("streams"), "{work}");
-    assert!(window.text("only-worker").await.contains("stops sync"), "nobody else works here");
+    assert!(window.content("only-worker").await.contains("stops sync"), "nobody else works here");
 
     // The tail shows the change by itself, with what was done with it.
     window.press("nav-events").await;

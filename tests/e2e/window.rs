@@ -22,16 +22,32 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Window {
     client: Client,
     driver: Driver,
-    folder: TempDir,
+    /// Goes last: its database ends when nobody uses it any more.
+    folder: Folder,
 }
 
-/// Ends the driver, and with it the window, however the test ends.
+/// Ends the driver, and with it the window and its web processes, however the test ends.
 struct Driver(Child);
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // Killed alone it would leave a window that nobody closes. The window's own programs are asked for before,
+        // each is ended by its number.
+        let window = descendants(self.0.id());
         let _ = self.0.kill();
         let _ = self.0.wait();
+        for process in window {
+            let _ = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+        }
+    }
+}
+
+/// The folder that the console writes into; however the test ends, no database stays behind.
+struct Folder(TempDir);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        stop_database(&self.0);
     }
 }
 
@@ -56,14 +72,15 @@ impl Window {
             .connect(&url)
             .await
             .expect("the console's window opens");
-        Self { client, driver, folder }
+        Self { client, driver, folder: Folder(folder) }
     }
 
     /// Closes the window as its frame would, and waits until its processes are gone.
     pub async fn close(self) {
-        self.client.close().await.expect("the window closes");
-        drop(self.driver);
-        stop_database(&self.folder);
+        let Self { client, driver, folder } = self;
+        client.close().await.expect("the window closes");
+        drop(driver);
+        drop(folder);
     }
 
     /// The element with this test id, once it is there.
@@ -226,12 +243,34 @@ fn start_driver(port: u16, folder: &TempDir, variables: &[(&str, &str)]) -> Driv
     driver
 }
 
+/// The processes below this one that are no database server: children, their children, and so on.
+fn descendants(of: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        for child in children.unwrap_or_default().split_whitespace().filter_map(|id| id.parse().ok()) {
+            let name = std::fs::read_to_string(format!("/proc/{child}/comm")).unwrap_or_default();
+            if name.trim() != "postgres" {
+                found.push(child);
+                parents.push(child);
+            }
+        }
+    }
+    found
+}
+
 /// Ends the database, if the window did not come to it.
 fn stop_database(folder: &TempDir) {
     let file = folder.path().join("data/postgres/cluster/postmaster.pid");
     let Ok(text) = std::fs::read_to_string(&file) else { return };
-    let Some(server) = text.lines().next() else { return };
-    let _ = Command::new("kill").args(["-INT", server.trim()]).status();
+    let Some(server) = text.lines().next().map(str::trim) else { return };
+    // A server that was killed leaves its file, and its number may be another program's by now.
+    let command = std::fs::read(format!("/proc/{server}/cmdline")).unwrap_or_default();
+    if !String::from_utf8_lossy(&command).contains(&*folder.path().to_string_lossy()) {
+        return;
+    }
+    let _ = Command::new("kill").args(["-INT", server]).status();
     let begun = Instant::now();
     while file.exists() && begun.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(50));
