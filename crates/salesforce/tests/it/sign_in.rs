@@ -1,19 +1,20 @@
 //! Every way of signing in, and every way it is refused.
 
+use std::sync::LazyLock;
+
 use salesforce::{
     Error, Refusal,
     auth::{App, Authorization, LoginHost, SigningKey, loopback::Listener},
 };
 use secrecy::{ExposeSecret, SecretString};
-use simulator::{DEMO_CLIENT_ID, DEMO_USERNAME, Fault, Options, Simulator};
+use simulator::{DEMO_CLIENT_ID, DEMO_USERNAME, Fault, JwtKeys, Options, Simulator};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::world::{free_redirect, login_host, login_host_of};
 
-/// Made for this test; it opens nothing else.
-const KEY: &str = include_str!("../fixtures/test-only-key.pem");
-const PUBLIC_KEY: &str = include_str!("../fixtures/test-only-key.pub.pem");
+/// Made for this run; nobody else knows it.
+static KEYS: LazyLock<JwtKeys> = LazyLock::new(JwtKeys::make);
 
 const TOKEN: &str = "POST /services/oauth2/token";
 
@@ -145,11 +146,11 @@ async fn a_signed_assertion_signs_in_and_a_strangers_does_not() {
     let redirect = free_redirect();
     let org = org(&redirect, false).await;
     let host = login_host(&org, false);
-    let key = SigningKey::from_pem(KEY.as_bytes()).expect("a key");
+    let key = SigningKey::from_pem(KEYS.private_pem.as_bytes()).expect("a key");
     let now = std::time::SystemTime::now().into();
     let error = host.jwt_bearer(DEMO_USERNAME, &key, now).await.expect_err("nobody knows this key");
     assert!(matches!(error, Error::Refused { .. }), "{error}");
-    org.org().register_jwt_key(PUBLIC_KEY).expect("a public key");
+    org.org().register_jwt_key(&KEYS.public_pem).expect("a public key");
     let grant = host.jwt_bearer(DEMO_USERNAME, &key, now).await.expect("a grant");
     assert!(grant.refresh_token.is_none());
     let late = now - chrono::TimeDelta::minutes(10);
@@ -160,7 +161,7 @@ async fn a_signed_assertion_signs_in_and_a_strangers_does_not() {
 fn a_file_without_a_usable_key_says_what_is_wrong() {
     let error = SigningKey::from_pem(b"not a key").expect_err("no key").to_string();
     assert!(error.contains("holds no unencrypted private key"), "{error}");
-    let error = SigningKey::from_pem(PUBLIC_KEY.as_bytes()).expect_err("a public key").to_string();
+    let error = SigningKey::from_pem(KEYS.public_pem.as_bytes()).expect_err("a public key").to_string();
     assert!(error.contains("private key"), "{error}");
 }
 
