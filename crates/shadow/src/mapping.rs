@@ -104,6 +104,9 @@ pub struct Mapping {
     pub parent: Option<ParentReference>,
     /// Which fields `raw_payload` holds, besides those of [`ALWAYS_READ`].
     pub payload_fields: PayloadFields,
+    /// Whether an active record (`IsActive`) comes before an inactive one when both claim a unique value.
+    #[serde(default)]
+    pub active_first: bool,
 }
 
 impl Mapping {

@@ -21,6 +21,8 @@ pub struct StoredRow {
     pub version: StoredVersion,
     /// `CreatedDate`.
     pub created_date: Moment,
+    /// Whether it is active, where that decides on unique values.
+    pub is_active: bool,
     /// Its value in the mapping's unique column, if there is such a column.
     pub claim: Option<String>,
 }
@@ -32,6 +34,8 @@ pub struct StoredReject {
     pub version: StoredVersion,
     /// `CreatedDate`.
     pub created_date: Moment,
+    /// Whether it is active, where that decides on unique values.
+    pub is_active: bool,
     /// Why it cannot be stored.
     pub reason: Reason,
     /// The unique value that it waits for, if that is the reason.
@@ -158,6 +162,8 @@ pub struct Roles {
     pub unique: Option<usize>,
     /// The column that points to the parent.
     pub parent: Option<usize>,
+    /// Whether active records come first.
+    pub active_first: bool,
 }
 
 impl Roles {
@@ -166,6 +172,7 @@ impl Roles {
         Self {
             unique: mapping.unique.as_deref().and_then(|name| mapping.column(name)),
             parent: mapping.parent.as_ref().and_then(|parent| mapping.column(&parent.column)),
+            active_first: mapping.active_first,
         }
     }
 }
@@ -179,10 +186,13 @@ pub fn claims_at_stake<'a>(roles: Roles, chunk: &'a PreparedChunk, current: &'a 
     let mut claims = Vec::new();
     for record in &chunk.records {
         let claimed = chunk.column(record, unique);
-        let held = current.rows.get(&record.id).and_then(|row| row.claim.as_deref());
+        let row = current.rows.get(&record.id);
+        let held = row.and_then(|row| row.claim.as_deref());
+        // Who becomes inactive may have to give way.
+        let is_moved = roles.active_first && row.is_some_and(|row| row.is_active != record.is_active);
         // A row may also go because its parent is missing, which is not known yet.
         let may_go = record.defect.is_some() || record.is_deleted || roles.parent.is_some();
-        if may_go || held != claimed {
+        if may_go || is_moved || held != claimed {
             let wanted = current.rejects.get(&record.id).and_then(|reject| reject.claim.as_deref());
             claims.extend(claimed.into_iter().chain(held).chain(wanted));
         }

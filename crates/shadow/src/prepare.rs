@@ -52,6 +52,8 @@ pub struct PreparedRecord {
     pub created_date: Moment,
     /// Whether it lies in the recycle bin.
     pub is_deleted: bool,
+    /// `IsActive`; true where the object has no such field.
+    pub is_active: bool,
     /// Hash of its content: payload without `SystemModstamp`, and columns.
     pub hash: [u8; 16],
     /// Why it can never be stored as it is; other records have no part in it.
@@ -173,6 +175,8 @@ struct FieldPlan {
 struct Writer<'a> {
     mapping: &'a ResolvedMapping,
     fields: Vec<FieldPlan>,
+    /// The place of `IsActive`.
+    is_active: Option<usize>,
     records: Vec<PreparedRecord>,
     stripped_nuls: usize,
     texts: Texts,
@@ -198,7 +202,9 @@ impl<'a> Writer<'a> {
             bytes: Vec::with_capacity(chunk.size() * 5 / 4 + chunk.len() * labels),
             columns: Vec::with_capacity(chunk.len() * mapping.columns.len()),
         };
-        Ok(Self { mapping, fields, records: Vec::with_capacity(chunk.len()), stripped_nuls: 0, texts })
+        let is_active = mapping.fields.iter().position(|field| field.name.eq_ignore_ascii_case("IsActive"));
+        let records = Vec::with_capacity(chunk.len());
+        Ok(Self { mapping, fields, is_active, records, stripped_nuls: 0, texts })
     }
 
     /// Appends one record; the error names the field without which there is none.
@@ -209,6 +215,7 @@ impl<'a> Writer<'a> {
         let system_modstamp = field(always.system_modstamp).and_then(parse_moment).ok_or("SystemModstamp")?;
         let created_date = field(always.created_date).and_then(parse_moment).ok_or("CreatedDate")?;
         let is_deleted = always.is_deleted.and_then(field).and_then(parse_boolean).unwrap_or(false);
+        let is_active = self.is_active.and_then(field).and_then(parse_boolean).unwrap_or(true);
 
         let mut hasher = blake3::Hasher::new();
         let (payload, broken) = self.payload(row, &mut hasher);
@@ -231,6 +238,7 @@ impl<'a> Writer<'a> {
             system_modstamp,
             created_date,
             is_deleted,
+            is_active,
             hash,
             defect,
             own: None,

@@ -21,6 +21,7 @@ impl Mapping {
             unique: Some("sku".to_owned()),
             parent: None,
             payload_fields: PayloadFields::All,
+            active_first: false,
         }
     }
 
@@ -43,6 +44,7 @@ impl Mapping {
             unique: None,
             parent: Some(ParentReference { column: "product_id".to_owned(), object: ObjectName::product() }),
             payload_fields: PayloadFields::All,
+            active_first: false,
         }
     }
 
@@ -60,6 +62,7 @@ impl Mapping {
             unique: None,
             parent: None,
             payload_fields: PayloadFields::Mapped,
+            active_first: false,
         }
     }
 

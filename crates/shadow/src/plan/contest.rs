@@ -1,7 +1,7 @@
 //! Who holds a unique value when several records claim it.
 //!
 //! Of several live claimants the oldest `CreatedDate`, then the smallest id holds the value, whatever the order of
-//! arrival. Nothing is refused or displaced on the word of a state that was not read in the same call: such
+//! arrival; a mapping may put active records first. Nothing is refused or displaced on the word of a state that was not read in the same call: such
 //! records wait with what is stored of them, and are fetched together.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -39,10 +39,11 @@ impl Settled {
     }
 }
 
-/// Seniority: the smaller holds.
-type Rank = (Moment, RecordId);
+/// Seniority: the smaller holds. Inactive records come last where that decides.
+type Rank = (bool, Moment, RecordId);
 
 struct Contest<'a> {
+    roles: Roles,
     chunk: &'a PreparedChunk,
     standings: &'a [Standing],
     current: &'a Current,
@@ -70,6 +71,7 @@ pub(super) fn settle(
 ) -> Settled {
     let Some(unique) = roles.unique else { return Settled::default() };
     let mut contest = Contest {
+        roles,
         chunk,
         standings,
         current,
@@ -88,7 +90,9 @@ pub(super) fn settle(
         if let Some(claim) = &reject.claim
             && contest.keeps_state(id)
         {
-            contest.waiting_rejects.entry(claim).or_default().push((reject.created_date, *id));
+            let is_last = roles.active_first && !reject.is_active;
+            let rank = (is_last, reject.created_date, *id);
+            contest.waiting_rejects.entry(claim).or_default().push(rank);
         }
     }
     for ranks in contest.waiting_rejects.values_mut() {
@@ -110,7 +114,7 @@ impl<'a> Contest<'a> {
 
     fn rank(&self, place: usize) -> Rank {
         let record = &self.chunk.records[place];
-        (record.created_date, record.id)
+        (self.roles.active_first && !record.is_active, record.created_date, record.id)
     }
 
     /// Rules on every value until no ruling makes another candidate wait: a record that waits keeps its old
@@ -160,7 +164,7 @@ impl<'a> Contest<'a> {
         let holder =
             self.current.holders.get(claim).map(|holder| holder.id).filter(|id| self.keeps_state(id));
         let reject = self.waiting_rejects.get(claim).and_then(|ranks| ranks.first());
-        let reject = reject.filter(|rank| Some(**rank) < senior).map(|rank| rank.1);
+        let reject = reject.filter(|rank| Some(**rank) < senior).map(|rank| rank.2);
         holder.into_iter().chain(reject).collect()
     }
 
@@ -184,7 +188,7 @@ impl<'a> Contest<'a> {
                 settled.exceptions.insert(*place, Outcome::Refused(reason.clone()));
             }
         }
-        for (_, id) in self.waiting_rejects.get(claim).into_iter().flatten() {
+        for (.., id) in self.waiting_rejects.get(claim).into_iter().flatten() {
             if self.current.rejects[id].reason != reason {
                 settled.retold.push((*id, reason.clone()));
             }
@@ -206,9 +210,9 @@ impl<'a> Contest<'a> {
                 continue;
             }
             let mut ranks = ranks.iter();
-            let Some((_, winner)) = ranks.next() else { continue };
+            let Some((.., winner)) = ranks.next() else { continue };
             settled.entered.push(*winner);
-            settled.retold.extend(ranks.map(|(_, id)| (*id, Reason::SkuTaken { holder: *winner })));
+            settled.retold.extend(ranks.map(|(.., id)| (*id, Reason::SkuTaken { holder: *winner })));
         }
         settled.entered.sort_unstable();
         settled.retold.sort_by_key(|(id, _)| *id);

@@ -24,7 +24,8 @@ pub(super) struct Stored {
     gone_at: HashMap<RecordId, Moment>,
 }
 
-type Row = (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>, DateTime<Utc>, String);
+type Row =
+    (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>, DateTime<Utc>, bool, String);
 
 impl Stored {
     /// Reads what is stored of records.
@@ -41,10 +42,11 @@ impl Stored {
         let rows: Vec<Row> = sqlx::query_as(shape.state_and_payload()).bind(ids).fetch_all(&mut **tx).await?;
         stored.current.rows.reserve(rows.len());
         stored.payloads.reserve(rows.len());
-        for (id, as_of, stamp, read_no, hash, created, claim, read_end, payload) in rows {
+        for (id, as_of, stamp, read_no, hash, created, claim, read_end, is_active, payload) in rows {
             let id = parse(&id)?;
             let version = version(as_of, stamp, read_no, read_end, &hash)?;
-            stored.current.rows.insert(id, StoredRow { version, created_date: created.into(), claim });
+            let row = StoredRow { version, created_date: created.into(), is_active, claim };
+            stored.current.rows.insert(id, row);
             stored.payloads.insert(id, payload);
         }
         if locked.has_rejects {
@@ -67,6 +69,7 @@ impl Stored {
     ) -> Result<(), Error> {
         let rows = sqlx::query!(
             r#"select record_id, as_of, system_modstamp, read_no, row_hash, created_date, detail, claim, read_end,
+                      coalesce(raw_payload ->> 'IsActive', 'true') <> 'false' as "is_active!",
                       raw_payload::text as "payload!"
                  from shadow_sync.rejects where object = $1 and record_id = any($2::text[])"#,
             mapping.object().as_str(),
@@ -81,6 +84,7 @@ impl Stored {
             let reject = StoredReject {
                 version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
                 created_date: row.created_date.into(),
+                is_active: row.is_active,
                 reason,
                 claim: row.claim,
             };

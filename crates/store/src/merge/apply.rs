@@ -260,9 +260,10 @@ impl<'w, 't> Writer<'w, 't> {
         let cured = sqlx::query_scalar!(
             "select distinct on (claim) record_id from shadow_sync.rejects
               where object = $1 and claim = any($2)
-              order by claim, created_date, record_id",
+              order by claim, ($3 and coalesce(raw_payload ->> 'IsActive', 'true') = 'false'), created_date, record_id",
             self.object().as_str(),
             freed,
+            self.shape.mapping().active_first,
         )
         .fetch_all(&mut **self.tx)
         .await?;

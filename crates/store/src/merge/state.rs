@@ -16,7 +16,8 @@ use crate::error::{Error, corrupt};
 use crate::objects::Locked;
 use crate::tables::shape::TableShape;
 
-type StateRow = (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>, DateTime<Utc>);
+type StateRow =
+    (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>, DateTime<Utc>, bool);
 
 /// Reads what the plan of a chunk depends on.
 pub(crate) async fn load(
@@ -31,9 +32,10 @@ pub(crate) async fn load(
     let mut current = Current { confirmed: locked.confirmed, ..Current::default() };
     let rows: Vec<StateRow> = sqlx::query_as(shape.state()).bind(&ids).fetch_all(&mut **tx).await?;
     current.rows.reserve(rows.len());
-    for (id, as_of, stamp, read_no, hash, created, claim, read_end) in rows {
+    for (id, as_of, stamp, read_no, hash, created, claim, read_end, is_active) in rows {
         let version = version(as_of, stamp, read_no, read_end, &hash)?;
-        current.rows.insert(parse(&id)?, StoredRow { version, created_date: created.into(), claim });
+        let row = StoredRow { version, created_date: created.into(), is_active, claim };
+        current.rows.insert(parse(&id)?, row);
     }
     if locked.has_rejects {
         current.rejects = rejects(tx, mapping.object(), Some(&ids), None).await?;
@@ -111,9 +113,10 @@ async fn rejects(
     claims: Option<&[String]>,
 ) -> Result<HashMap<RecordId, StoredReject>, Error> {
     let rows = sqlx::query!(
-        "select record_id, as_of, system_modstamp, read_no, read_end, row_hash, created_date, detail, claim
+        r#"select record_id, as_of, system_modstamp, read_no, read_end, row_hash, created_date, detail, claim,
+                  coalesce(raw_payload ->> 'IsActive', 'true') <> 'false' as "is_active!"
            from shadow_sync.rejects
-          where object = $1 and (record_id = any($2::text[]) or claim = any($3::text[]))",
+          where object = $1 and (record_id = any($2::text[]) or claim = any($3::text[]))"#,
         object.as_str(),
         ids.unwrap_or_default() as &[&str],
         claims.unwrap_or_default(),
@@ -127,6 +130,7 @@ async fn rejects(
             let reject = StoredReject {
                 version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
                 created_date: row.created_date.into(),
+                is_active: row.is_active,
                 reason,
                 claim: row.claim,
             };

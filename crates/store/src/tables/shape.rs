@@ -108,13 +108,37 @@ impl<'a> TableShape<'a> {
         ))
     }
 
-    /// What is stored of some ids: key, as_of, system_modstamp, read_no, row_hash, created_date, unique value, read_end.
-    /// `$1` ids.
+    /// Whether a row or rejected record is active, where that decides on unique values.
+    fn is_active(&self) -> &'static str {
+        if self.mapping.active_first {
+            "coalesce(raw_payload ->> 'IsActive', 'true') <> 'false'"
+        } else {
+            "true"
+        }
+    }
+
+    /// The same as the beginning of an `order by`, which takes no constant.
+    fn last_in_order(&self, alias: &str) -> String {
+        if self.mapping.active_first { format!("{}, ", self.comes_last(alias)) } else { String::new() }
+    }
+
+    /// Whether the row or rejected record `alias` comes last for being inactive.
+    fn comes_last(&self, alias: &str) -> String {
+        if self.mapping.active_first {
+            format!("coalesce({alias}.raw_payload ->> 'IsActive', 'true') = 'false'")
+        } else {
+            "false".to_owned()
+        }
+    }
+
+    /// What is stored of some ids: key, as_of, system_modstamp, read_no, row_hash, created_date, unique value, read_end,
+    /// whether it is active. `$1` ids.
     pub(crate) fn state(&self) -> Statement {
         AssertSqlSafe(format!(
-            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end
+            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end, {active}
                from {table} where {key} = any($1)",
             key = self.key,
+            active = self.is_active(),
             unique = self.unique.as_deref().unwrap_or("null::text"),
             table = self.table,
         ))
@@ -123,10 +147,11 @@ impl<'a> TableShape<'a> {
     /// The same with the payload's text, for who lays changes over it. `$1` ids.
     pub(crate) fn state_and_payload(&self) -> Statement {
         AssertSqlSafe(format!(
-            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end,
+            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end, {active},
                     raw_payload::text
                from {table} where {key} = any($1)",
             key = self.key,
+            active = self.is_active(),
             unique = self.unique.as_deref().unwrap_or("null::text"),
             table = self.table,
         ))
@@ -324,8 +349,9 @@ impl<'a> TableShape<'a> {
             format!(
                 "select distinct on ({value}) r.record_id {waiting} and t.{key} is null
                     and not exists (select from shadow_sync.dirty d where d.object = $1 and d.claim = {value})
-                  order by {value}, r.created_date, r.record_id limit $3",
+                  order by {value}, {last}r.created_date, r.record_id limit $3",
                 key = self.key,
+                last = self.last_in_order("r"),
             )
         } else {
             format!("select r.record_id {waiting} order by r.record_id limit $3")
@@ -354,8 +380,9 @@ impl<'a> TableShape<'a> {
               where r.object = $1 and r.claim is not null
                 and not exists (select from {table} t where t.{unique} = r.claim)
                 and not exists (select from shadow_sync.dirty d where d.object = $1 and d.claim = r.claim)
-              order by r.claim, r.created_date, r.record_id limit $2",
+              order by r.claim, {last}r.created_date, r.record_id limit $2",
             table = self.table,
+            last = self.last_in_order("r"),
         )))
     }
 
@@ -365,12 +392,14 @@ impl<'a> TableShape<'a> {
         let unique = self.unique.as_deref()?;
         Some(AssertSqlSafe(format!(
             "select r.record_id, r.claim, t.{key} from shadow_sync.rejects r join {table} t on t.{unique} = r.claim
-              where r.object = $1 and r.claim is not null and (r.created_date, r.record_id) < (t.created_date, t.{key})
+              where r.object = $1 and r.claim is not null and ({reject}, r.created_date, r.record_id) < ({row}, t.created_date, t.{key})
                 and not exists (
                         select from shadow_sync.dirty d where d.object = $1 and d.record_id = r.record_id)
               order by r.record_id limit $2",
             table = self.table,
             key = self.key,
+            reject = self.comes_last("r"),
+            row = self.comes_last("t"),
         )))
     }
 

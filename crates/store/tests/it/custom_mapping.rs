@@ -43,6 +43,7 @@ fn mappings() -> Vec<Mapping> {
         unique: Some("the code".to_owned()),
         parent: Some(ParentReference { column: "product_id".to_owned(), object: ObjectName::product() }),
         payload_fields: PayloadFields::All,
+        active_first: false,
     });
     all
 }

@@ -1,5 +1,6 @@
 //! Who holds a SKU.
 
+use shadow::{FieldInfo, FieldType, ObjectInfo, OrgFacts, RowChunk, resolve};
 use sqlx::PgPool;
 use store::rejects;
 
@@ -156,4 +157,55 @@ async fn more_claimants_than_a_call_has_room_for_are_settled_in_several(pool: Pg
     }
     assert_eq!(world.skus().await, held(&[("A", 30)]));
     assert_eq!(world.rejects().await.len(), 29);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn active_records_come_first_where_the_mapping_says_so(pool: PgPool) {
+    let mut world = World::start(pool).await;
+    let mut mapping = (*world.product.mapping).clone();
+    mapping.active_first = true;
+    let mut info = ObjectInfo { name: mapping.object.clone(), key_prefix: None, fields: Vec::new() };
+    for (name, kind) in [
+        ("Id", FieldType::Id),
+        ("Name", FieldType::Text),
+        ("SystemModstamp", FieldType::DateTime),
+        ("CreatedDate", FieldType::DateTime),
+        ("IsDeleted", FieldType::Boolean),
+        ("ProductCode", FieldType::Text),
+        ("IsActive", FieldType::Boolean),
+    ] {
+        info.fields.push(FieldInfo::new(name, kind));
+    }
+    world.product = resolve(&mapping, &[mapping.clone()], &info, &OrgFacts::default()).unwrap();
+    let chunk = |world: &World, products: &[(Product, bool)]| {
+        let whole = world.products(&products.iter().map(|(product, _)| product.clone()).collect::<Vec<_>>());
+        let mut chunk = RowChunk::new(whole.columns().clone());
+        for (row, (_, active)) in whole.rows().zip(products) {
+            for (place, column) in whole.columns().iter().enumerate() {
+                let active = active.to_string();
+                let text =
+                    if &**column == "IsActive" { &active } else { row.field(place).unwrap_or_default() };
+                chunk.push_field(text.as_bytes()).unwrap();
+            }
+            chunk.end_row().unwrap();
+        }
+        chunk
+    };
+    // The older one is inactive.
+    world.merge(&world.product, &chunk(&world, &[(product(1, "A"), false), (product(2, "A"), true)])).await;
+    assert_eq!(world.skus().await, held(&[("A", 2)]));
+    // It becomes active: both are fetched, and it holds the SKU.
+    let both = [(product(1, "A").at(1), true), (product(2, "A"), true)];
+    let outcome = world.merge(&world.product, &chunk(&world, &both[..1])).await;
+    assert_eq!(outcome.dirty, [product_id(1), product_id(2)]);
+    world.merge(&world.product, &chunk(&world, &both)).await;
+    assert_eq!(world.skus().await, held(&[("A", 1)]));
+    // Who becomes inactive gives way, once both were fetched.
+    let both = [(product(1, "A").at(2), false), (product(2, "A"), true)];
+    let outcome = world.merge(&world.product, &chunk(&world, &both[..1])).await;
+    assert_eq!(outcome.dirty, [product_id(1), product_id(2)]);
+    world.merge(&world.product, &chunk(&world, &both)).await;
+    assert_eq!(world.skus().await, held(&[("A", 2)]));
+    assert_eq!(rejects::sweep(&world.store, &[mapping], false).await.unwrap(), 0);
+    assert_eq!(world.count("select count(*) from shadow_sync.dirty").await, 0);
 }

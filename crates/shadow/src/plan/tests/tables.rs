@@ -90,6 +90,7 @@ impl Tables {
             let row = StoredRow {
                 version: version(record),
                 created_date: record.created_date,
+                is_active: record.is_active,
                 claim: claim(record),
             };
             self.rows.insert(record.id, (row, parent(record)));
@@ -113,6 +114,7 @@ impl Tables {
             let reject = StoredReject {
                 version: version(record),
                 created_date: record.created_date,
+                is_active: record.is_active,
                 reason: reason.clone(),
                 claim: claim(record).filter(|_| waits),
             };
@@ -158,8 +160,12 @@ impl Tables {
     pub(super) fn enter(&mut self, ids: &[RecordId]) -> Vec<RecordId> {
         for id in ids {
             let (reject, parent) = self.rejects.remove(id).unwrap();
-            let row =
-                StoredRow { version: reject.version, created_date: reject.created_date, claim: reject.claim };
+            let row = StoredRow {
+                version: reject.version,
+                created_date: reject.created_date,
+                is_active: reject.is_active,
+                claim: reject.claim,
+            };
             assert!(self.rows.insert(*id, (row, parent)).is_none());
         }
         ids.to_vec()
@@ -194,8 +200,13 @@ impl Shadow {
         for id in gone {
             let (row, product) = self.entries.rows.remove(&id).unwrap();
             let reason = Reason::MissingProduct { product };
-            let reject =
-                StoredReject { version: row.version, created_date: row.created_date, reason, claim: None };
+            let reject = StoredReject {
+                version: row.version,
+                created_date: row.created_date,
+                is_active: row.is_active,
+                reason,
+                claim: None,
+            };
             self.entries.rejects.insert(id, (reject, product));
         }
         let cured: Vec<RecordId> = self
