@@ -88,7 +88,13 @@ impl ReplayId {
 
     /// The bytes as hexadecimal digits, for people.
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        use fmt::Write as _;
+
+        self.0.iter().fold(String::with_capacity(self.0.len() * 2), |mut hex, byte| {
+            // Writing into a text cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 }
 

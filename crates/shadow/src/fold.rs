@@ -275,7 +275,7 @@ impl<'m> Fields<'m> {
         &self,
         changes: &'a [FieldChange],
         texts: &mut [Option<Cow<'a, str>>],
-        changed: &mut Vec<usize>,
+        moved: &mut Vec<usize>,
     ) {
         for change in changes {
             let Some(place) = self.place(&change.name) else { continue };
@@ -286,7 +286,7 @@ impl<'m> Fields<'m> {
                 || (place == self.mapping.always.created_date && !is_moment(text.as_deref()));
             if field.in_events && !is_lost && texts[place] != text {
                 texts[place] = text;
-                changed.push(place);
+                moved.push(place);
             }
         }
     }
@@ -522,8 +522,9 @@ impl<'a> Fold<'_, 'a> {
             State::Written(patched) => (patched.read_no, patched.read_end),
             State::Known(Known::Nothing) | State::Gone { .. } => (0, NEVER_READ),
         };
-        let changed = (0..texts.len()).collect();
-        self.state = State::Written(Patched { as_of: event.position, read_no, read_end, texts, changed });
+        let all = (0..texts.len()).collect();
+        self.state =
+            State::Written(Patched { as_of: event.position, read_no, read_end, texts, changed: all });
         (EventOutcome::Applied, None)
     }
 }

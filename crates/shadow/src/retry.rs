@@ -15,11 +15,11 @@ pub struct Backoff {
 
 impl Backoff {
     /// Of a stream that broke: 1, 2, 4 … 60 s.
-    pub const STREAM: Self = Self { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+    pub const STREAM: Self = Self { first: Duration::from_secs(1), most: Duration::from_mins(1) };
     /// Of a database that does not answer: 0.1, 0.2, 0.4 … 5 s.
     pub const DATABASE: Self = Self { first: Duration::from_millis(100), most: Duration::from_secs(5) };
     /// Of a dirty record that is fetched in vain: 5, 10, 20, 40, 60 s.
-    pub const FETCH: Self = Self { first: Duration::from_secs(5), most: Duration::from_secs(60) };
+    pub const FETCH: Self = Self { first: Duration::from_secs(5), most: Duration::from_mins(1) };
 
     /// The longest pause after so many failures in a row; 0 counts as 1.
     pub fn ceiling(&self, failures: u32) -> Duration {
@@ -44,7 +44,7 @@ mod tests {
     fn pauses_double_up_to_their_limit() {
         let ceilings: Vec<u64> = (1..=8).map(|n| Backoff::STREAM.ceiling(n).as_secs()).collect();
         assert_eq!(ceilings, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(Backoff::STREAM.ceiling(u32::MAX), Duration::from_secs(60));
+        assert_eq!(Backoff::STREAM.ceiling(u32::MAX), Duration::from_mins(1));
         assert_eq!(Backoff::FETCH.ceiling(0), Duration::from_secs(5));
     }
 

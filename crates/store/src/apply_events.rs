@@ -131,7 +131,7 @@ struct Refusal {
     message: String,
 }
 
-impl<'a, 'e> Piece<'a, 'e> {
+impl Piece<'_, '_> {
     /// Two smaller pieces, the later one first; cut between two transactions where there is more than one. A single
     /// event comes back to be parked.
     fn split(self, error: &Error) -> Vec<Self> {

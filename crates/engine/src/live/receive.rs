@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::Rng;
 use salesforce::pubsub::{Backoff, Message, Start, Subscription};
+use shadow::checkpoint::Response;
 use store::change_log::{self, NewEvent};
 use store::checkpoints;
 use store::holes::{HoleWhy, NewHole};
@@ -24,8 +25,6 @@ use crate::clock;
 use crate::notice::View;
 use crate::problem::{Answer, Problem};
 
-/// How far what an empty response proves lies behind its arrival, in Salesforce's time.
-const PROOF_MARGIN: TimeDelta = TimeDelta::seconds(10);
 /// Wall clock and monotonic clock apart by so much: the machine slept.
 const SLEPT: TimeDelta = TimeDelta::seconds(30);
 /// How often the clocks, the pause and the sign-in are looked at.
@@ -196,7 +195,7 @@ impl Receiver {
         };
         if message.events.is_empty() {
             if let Some(latest) = &message.latest_replay_id {
-                let proven_until = arrived - PROOF_MARGIN;
+                let proven_until = Response::Silence { arrived_at: arrived }.proves();
                 change_log::keep_alive(store, lease, channel, latest, proven_until, &holes).await?;
             }
         } else {

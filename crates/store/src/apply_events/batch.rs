@@ -45,7 +45,7 @@ impl<'e> Batch<'e> {
                 batch.nameless.push(place);
                 continue;
             };
-            let object = batch.objects.iter().position(|object| std::ptr::eq(object.mapping, &**mapping));
+            let object = batch.objects.iter().position(|object| object.mapping.object() == mapping.object());
             let object = object.unwrap_or_else(|| {
                 batch.objects.push(ObjectEvents { mapping, records: Vec::new() });
                 batch.objects.len() - 1

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
-use shadow::fold::{End, Fields, Folded, NewMark, Patched, RecordEvent, fold};
+use shadow::fold::{End, Fields, Folded, MarkReason, NewMark, Patched, RecordEvent, fold};
 use shadow::plan::{ApplyPlan, DirtyReason, Roles, plan};
 use shadow::prepare::{OwnMark, prepare};
 use shadow::value::Moment;
@@ -236,9 +236,9 @@ fn note(
                 }
                 EventOutcome::DeadLetter => {
                     ledger.parked.push((*place, id));
-                    ledger.note(event, Some(id), *outcome, reason.map(|reason| reason.as_str()));
+                    ledger.note(event, Some(id), *outcome, reason.map(MarkReason::as_str));
                 }
-                _ => ledger.note(event, Some(id), *outcome, reason.map(|reason| reason.as_str())),
+                _ => ledger.note(event, Some(id), *outcome, reason.map(MarkReason::as_str)),
             }
         }
     }

@@ -191,7 +191,7 @@ impl History {
         };
         let before = self.org.get(&key).cloned();
         let stamp_s = before.as_ref().map_or(stamp_s, |before| before.stamp_s.max(stamp_s));
-        let version = self.diary.len() as u32 + 1;
+        let version = u32::try_from(self.diary.len()).unwrap() + 1;
         let active = self.dice.one_in(2);
         let mut record = before.clone().unwrap_or(Record {
             version,
@@ -565,6 +565,7 @@ fn body_of(
 }
 
 /// Runs one history; the diary is printed if it ends badly.
+#[expect(clippy::print_stderr, reason = "without its diary nobody can tell why a history ended badly")]
 async fn run(live: Live, seed: u64) -> Live {
     /// Prints what happened when a check fails.
     struct Teller<'a>(&'a mut History, u64);
