@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use engine::api::backfills::{self, BackfillMode};
+use engine::api::backfills::{self, BackfillMode, JobState};
 use engine::api::{catch_up, replay};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -40,6 +40,12 @@ async fn whatever_happens_the_shadow_is_the_org_at_the_end(pool: PgPool) {
             println!("  {happened}");
         }
         world.org.org().disturb(&Disturbance::TakeBack).unwrap();
+        // A load that a person began and whose process ended waits for a person.
+        for job in backfills::jobs(&world.engine).await.unwrap() {
+            if job.state == JobState::Interrupted {
+                backfills::resume(&world.engine, &job.id).await.unwrap();
+            }
+        }
         world.until_settled().await;
         // Events that were lost, or never sent, are what the catch-up is for.
         let objects = names(&["Product2", "PricebookEntry", "Account"]);

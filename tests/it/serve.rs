@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use serde_json::{Value, json};
-use simulator::{Disturbance, EventFault};
+use simulator::{Disturbance, EventFault, Fault};
 use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
@@ -111,6 +111,18 @@ async fn the_daemon_keeps_the_tables_live_and_names_every_metric(pool: PgPool) {
     world.age_reads().await;
     world.org.org().update("Product2", &id, &json!({ "Name": "Changed in the org" })).unwrap();
     world.until_value("sf_product_shadow", "product_id", &id, "name", Some("Changed in the org")).await;
+
+    // A counter appears with its first count: something must fail once.
+    let object = Some("Account".to_owned());
+    let broken = Disturbance::NextEvents { object, fault: EventFault::CorruptBody, times: Some(1) };
+    world.org.org().disturb(&broken).unwrap();
+    let account = world.org.org().ids("Account", 0, 1)[0].to_string();
+    world.org.org().update("Account", &account, &json!({ "Name": "Garbled" })).unwrap();
+    world
+        .until_true("the failure is counted", async || {
+            daemon.get("/metrics").await.1.contains("sf_shadow_sync_failures_total{stage=\"apply\"")
+        })
+        .await;
 
     let (status, body) = daemon.get("/metrics").await;
     assert_eq!(status, StatusCode::OK);
@@ -247,7 +259,7 @@ async fn what_would_be_open_to_everybody_is_wrong_usage(pool: PgPool) {
         (&["catch-up", "--since", "0h"], "2h, 3d"),
         (&["catch-up", "Contract"], "Product2"),
         (&["flags", "set", "shadow-reads", "on"], "event-consumer"),
-        (&["dead-letters", "discard"], "--all"),
+        (&["dead-letters", "discard"], "<ID>"),
     ] {
         let (code, _, told) = run(&world, arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {told}");
@@ -335,6 +347,12 @@ async fn replay_lists_what_disagrees_and_has_it_fetched(pool: PgPool) {
     world.until_settled().await;
     let (code, out, told) = run(&world, &["replay", "--from", "1h", "--dry-run", "--json"]).await;
     assert_eq!(code, Some(0), "{told}{out}");
+    let view: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&view["events"], &view["records"], &view["differing"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{view}"
+    );
 
     let tampered = "update sf_product_shadow set name = 'Tampered',
                        raw_payload = jsonb_set(raw_payload, '{Name}', '\"Tampered\"') where product_id = $1";
@@ -354,28 +372,36 @@ async fn replay_lists_what_disagrees_and_has_it_fetched(pool: PgPool) {
 
 #[sqlx::test(migrations = false)]
 async fn dead_letters_are_listed_and_retried(pool: PgPool) {
-    let (world, _daemon) = served(pool).await;
+    let (world, daemon) = served(pool).await;
     let (code, out, _) = run(&world, &["dead-letters", "list"]).await;
     assert_eq!((code, out.trim()), (Some(0), "No dead letters."));
+    // Nothing can be fetched for now, or the letter would be gone before anybody sees it.
+    world.org.org().inject("POST */composite/sobjects/*", Fault::ServerError, u32::MAX);
     let object = Some("Account".to_owned());
     let broken = Disturbance::NextEvents { object, fault: EventFault::CorruptBody, times: Some(1) };
     world.org.org().disturb(&broken).unwrap();
     let id = world.org.org().ids("Account", 0, 1)[0].to_string();
     world.org.org().update("Account", &id, &json!({ "Name": "Garbled" })).unwrap();
-    world
-        .until_true("a dead letter is parked", async || {
-            world.number("select count(*) from shadow_sync.dead_letters where closed_at is null").await == 1
-        })
-        .await;
+    world.until_true("a dead letter is parked", async || open_letters(&world).await == 1).await;
     let (code, out, told) = run(&world, &["dead-letters", "list", "--json"]).await;
     assert_eq!(code, Some(0), "{told}");
     let view: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(view["total"], 1, "{view}");
+    let letter = &view["groups"][0]["letters"][0];
+    assert_eq!(
+        (&view["total"], &letter["recordId"], &letter["object"]),
+        (&json!(1), &json!(id), &json!("Account"))
+    );
+    let (_, people, _) = run(&world, &["dead-letters", "list"]).await;
+    assert!(people.contains(&id) && people.contains("1 open dead letter in all"), "{people}");
+    assert!(daemon.get("/metrics").await.1.contains("sf_shadow_dead_letters_open 1"));
+
+    world.org.org().withdraw_all();
     let (code, out, told) = run(&world, &["dead-letters", "retry"]).await;
     assert_eq!(code, Some(0), "{told}{out}");
-    world
-        .until_true("the record was fetched", async || {
-            world.number("select count(*) from shadow_sync.dead_letters where closed_at is null").await == 0
-        })
-        .await;
+    world.until_true("the record was fetched", async || open_letters(&world).await == 0).await;
+    world.until_settled().await;
+}
+
+async fn open_letters(world: &World) -> i64 {
+    world.number("select count(*) from shadow_sync.dead_letters where closed_at is null").await
 }

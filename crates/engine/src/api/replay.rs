@@ -126,6 +126,7 @@ async fn compare(
     request: &ReplayRequest,
 ) -> Answer<(ReplayView, Differing)> {
     let object = request.object.as_deref().map(parse_object).transpose()?;
+    describe_missing(open, object.as_ref()).await?;
     let mut told: HashMap<(ObjectName, RecordId), Told> = HashMap::new();
     let (events, unknown_events) = if request.from_salesforce {
         from_salesforce(open, store, request, object.as_ref(), &mut told).await?
@@ -173,6 +174,18 @@ async fn compare(
         differences,
     };
     Ok((view, differing))
+}
+
+/// Describes what this process has not described yet: only the one that runs the stream has done so by itself.
+async fn describe_missing(open: &OpenEnvironment, object: Option<&ObjectName>) -> Answer<()> {
+    let client = open.sign_in.client()?;
+    for mapping in Mapping::built_in() {
+        let is_wanted = object.is_none_or(|object| *object == mapping.object);
+        if is_wanted && open.live.mappings.get(&mapping.object).is_none() {
+            open.live.mappings.describe(open, &client, &mapping.object).await?;
+        }
+    }
+    Ok(())
 }
 
 fn explanation(differing: usize, unknown: u32) -> String {

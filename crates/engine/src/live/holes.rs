@@ -77,9 +77,16 @@ async fn mend(term: &Term, object: &ObjectName, open: &[Hole]) -> Answer<bool> {
     let row = objects::get(&term.store, object).await?;
     if row.loaded_at.is_none()
         || row.state == shadow::ObjectState::Paused
-        || has_open_job(term, object).await?
         || !term.environment.quota.may(Work::Healing)
     {
+        return Ok(false);
+    }
+    // A job whose process is gone would stand in the way for ever: it goes on here.
+    if let Some(turn) = interrupted(term, Some(object)).await?.pop() {
+        begin(&term.environment, vec![turn]);
+        return Ok(true);
+    }
+    if has_open_job(term, object).await? {
         return Ok(false);
     }
     let needs_load = open.iter().any(|hole| hole.needs == HoleNeeds::Backfill || hole.from_at.is_none());
@@ -114,21 +121,32 @@ pub(crate) async fn has_open_job(term: &Term, object: &ObjectName) -> Result<boo
         .is_some_and(|job| matches!(job.state, JobState::Pending | JobState::Running | JobState::Paused)))
 }
 
-/// Goes on with jobs that nobody asked for and whose process is gone. What a person stopped is a person's to resume.
+/// Goes on with jobs that nobody asked for and whose process is gone. What a person began is a person's to resume, unless
+/// it stands in the way of a hole.
 async fn resume(term: &Term) -> Answer<()> {
-    let mut turns = Vec::new();
-    for job in jobs::list(&term.store, None, 50).await? {
-        let is_open = matches!(job.state, JobState::Pending | JobState::Running);
-        if is_open
-            && job.started_by == SYSTEM
-            && !term.environment.loads.is_ours(job.id)
-            && store::leases::holder(&term.store, &crate::backfill::lease_name(&job.object)).await?.is_none()
-        {
-            turns.push(Turn { id: job.id, whole: job.kind == jobs::JobKind::Backfill });
-        }
-    }
+    let turns = interrupted(term, None).await?;
     if !turns.is_empty() {
         begin(&term.environment, turns);
     }
     Ok(())
+}
+
+/// Jobs whose process is gone: those of an object, or of all objects those that nobody asked for.
+async fn interrupted(term: &Term, object: Option<&ObjectName>) -> Result<Vec<Turn>, store::Error> {
+    let mut turns = Vec::new();
+    for job in jobs::open(&term.store).await? {
+        // One that waits for its turn may wait in another process.
+        let is_meant = match object {
+            Some(object) => job.object == *object && job.state == JobState::Running,
+            None => job.started_by == SYSTEM && matches!(job.state, JobState::Pending | JobState::Running),
+        };
+        if is_meant
+            && !term.environment.loads.is_ours(job.id)
+            && store::leases::holder(&term.store, &crate::backfill::lease_name(&job.object)).await?.is_none()
+        {
+            let whole = job.kind == jobs::JobKind::Backfill && job.started_by == SYSTEM;
+            turns.push(Turn { id: job.id, whole });
+        }
+    }
+    Ok(turns)
 }
