@@ -31,7 +31,7 @@ enum Act {
     },
     /// Close them without another try of the event; their records are fetched, not forgotten
     Discard {
-        /// Their ids, from `dead-letters list`
+        /// Their ids, from `dead-letters list`; or --all
         #[arg(value_name = "ID", required_unless_present = "all")]
         ids: Vec<String>,
         /// All open ones

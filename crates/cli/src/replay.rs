@@ -41,7 +41,8 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::WrongUsage);
     }
     let request = ReplayRequest { from, object: args.object, from_salesforce: args.from_salesforce };
-    let engine = if args.from_salesforce { context.open_signed_in().await? } else { context.open().await? };
+    // Stored events are read with schemas that Salesforce keeps.
+    let engine = context.open_signed_in().await?;
     let outcome =
         if args.dry_run { replay::plan(&engine, request).await } else { replay::run(&engine, request).await };
     engine.shutdown().await;

@@ -204,7 +204,6 @@ fn explanation(differing: usize, unknown: u32) -> String {
 /// How a record's row disagrees with what its events said last.
 fn difference(told: &Told, stored: Option<&StoredRecord>) -> Option<String> {
     match (told.is_gone, stored) {
-        (true, None) => None,
         (true, Some(_)) => Some("It was deleted, and the shadow still has it".to_owned()),
         (false, None) if told.is_vague || !told.values.is_empty() => {
             Some("It changed, and the shadow does not have it".to_owned())
