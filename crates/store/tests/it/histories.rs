@@ -19,7 +19,7 @@ use crate::live::{Live, Told};
 use crate::world::{entry_id, product_id};
 
 /// How many histories are run, and how many steps each has.
-const HISTORIES: u64 = 30;
+const HISTORIES: u64 = 40;
 const STEPS: usize = 80;
 
 const RECORDS: u32 = 4;
@@ -86,6 +86,8 @@ struct History {
     /// Committed and not delivered yet.
     undelivered: Vec<Told>,
     flights: Vec<Flight>,
+    /// Whether every change is told by some event. Then the shadow ends like the org without a catch-up.
+    is_told: bool,
     /// The highest version, position and derived name of each record seen so far.
     seen: HashMap<String, (i64, i64, i64)>,
     diary: Vec<String>,
@@ -179,7 +181,7 @@ impl History {
         let kind = match self.org.get(&key) {
             None => ChangeKind::Create,
             Some(record) if record.deleted => {
-                if self.dice.one_in(3) {
+                if self.dice.one_in(3) && !self.is_told {
                     // Emptied from the recycle bin: nothing tells of it.
                     self.org.remove(&key);
                     return self.note(format!("{key:?} is gone for good"));
@@ -189,6 +191,9 @@ impl History {
             Some(_) if self.dice.one_in(6) => ChangeKind::Delete,
             Some(_) => ChangeKind::Update,
         };
+        if object == Object::Entry && !self.org.contains_key(&(Object::Product, product_of(number))) {
+            return;
+        }
         let before = self.org.get(&key).cloned();
         let stamp_s = before.as_ref().map_or(stamp_s, |before| before.stamp_s.max(stamp_s));
         let version = u32::try_from(self.diary.len()).unwrap() + 1;
@@ -219,7 +224,7 @@ impl History {
         ));
         let (kind, body) = match fate {
             // Lost: the next catch-up finds it.
-            0 => return,
+            0 if !self.is_told => return,
             1 => (gap_of(kind), Ok(EventBody::Fetch(WhyFetch::Gap))),
             2 if self.dice.one_in(3) => (kind, Err("cannot be read".to_owned())),
             _ => (kind, Ok(body)),
@@ -400,7 +405,8 @@ impl History {
             self.check_nothing_went_backwards().await;
         }
         self.flights.clear();
-        for object in [Object::Product, Object::Entry] {
+        let caught_up = if self.is_told { &[][..] } else { &[Object::Product, Object::Entry] };
+        for object in caught_up.iter().copied() {
             self.flights.push(Flight {
                 object,
                 mark: self.live.world.begin().await,
@@ -455,6 +461,10 @@ impl History {
         }
     }
 
+    fn stamp(&self, record: &Record) -> String {
+        if self.is_told { String::new() } else { moment(record.stamp_s) }
+    }
+
     /// The shadow is the org: contents, holders of SKUs, and nothing that is gone.
     async fn check_the_end(&self) {
         let alive =
@@ -473,17 +483,15 @@ impl History {
         for (number, record) in products {
             let place = if stored.contains(&number) { "row" } else { "reject" };
             let id = product_id(number).to_string();
-            expected.push((
-                id,
-                format!("{place} n{} {} {}", record.version, record.code, moment(record.stamp_s)),
-            ));
+            let stamp = self.stamp(record);
+            expected.push((id, format!("{place} n{} {} {stamp}", record.version, record.code)));
         }
         for ((_, number), record) in alive(Object::Entry) {
             let product = self.org.get(&(Object::Product, product_of(*number)));
             let name = product.map_or(String::new(), |product| format!("n{}", product.version));
             let place = if stored.contains(&product_of(*number)) { "row" } else { "reject" };
-            let content =
-                format!("{place} {name} {}.00 {} {}", record.version, record.active, moment(record.stamp_s));
+            let stamp = self.stamp(record);
+            let content = format!("{place} {name} {}.00 {} {stamp}", record.version, record.active);
             expected.push((entry_id(*number).to_string(), content));
         }
         expected.sort();
@@ -503,6 +511,12 @@ impl History {
                    from everything order by 1",
             )
             .await;
+        // No event carries the stamp: it is right once the record was read.
+        let stampless = |(id, content): (String, String)| {
+            let end = if self.is_told { content.rfind(' ').unwrap() + 1 } else { content.len() };
+            (id, content[..end].to_owned())
+        };
+        let found: Vec<_> = found.into_iter().map(stampless).collect();
         assert_eq!(found, expected);
         let skus = self.live.world.skus().await;
         let held: Vec<_> =
@@ -584,6 +598,7 @@ async fn run(live: Live, seed: u64) -> Live {
         org: Org::new(),
         now_ms: 1_700_000_000_000,
         undelivered: Vec::new(),
+        is_told: seed.is_multiple_of(2),
         flights: Vec::new(),
         seen: HashMap::new(),
         diary: Vec::new(),
