@@ -12,7 +12,7 @@ use crate::world::World;
 const ACCOUNTS: &str = "sf_account_eligibility_shadow";
 const SUBSCRIBE: &str = "/eventbus.v1.PubSub/Subscribe";
 
-async fn update(world: &World, place: u64, value: &str) -> String {
+fn update(world: &World, place: u64, value: &str) -> String {
     let id = world.org.org().ids("Account", place, 1)[0].to_string();
     world.org.org().update("Account", &id, &json!({ "Internet_Eligibility__c": value })).unwrap();
     id
@@ -37,8 +37,8 @@ async fn a_poison_event_is_parked_and_the_stream_goes_on(pool: PgPool) {
     for fault in [EventFault::CorruptBody, EventFault::UnknownSchema] {
         let next = Disturbance::NextEvents { object: None, fault, times: Some(1) };
         world.org.org().disturb(&next).unwrap();
-        let poisoned = update(&world, 1, &format!("{fault:?}")).await;
-        let healthy = update(&world, 2, &format!("After {fault:?}")).await;
+        let poisoned = update(&world, 1, &format!("{fault:?}"));
+        let healthy = update(&world, 2, &format!("After {fault:?}"));
         until_arrived(&world, &healthy, &format!("After {fault:?}")).await;
         until_arrived(&world, &poisoned, &format!("{fault:?}")).await;
     }
@@ -51,7 +51,7 @@ async fn dead_letters_are_retried_and_discarded_by_fetching_their_records(pool: 
     world.age_reads().await;
     let next = Disturbance::NextEvents { object: None, fault: EventFault::CorruptBody, times: Some(1) };
     world.org.org().disturb(&next).unwrap();
-    let id = update(&world, 1, "Parked").await;
+    let id = update(&world, 1, "Parked");
     world
         .until_true("a dead letter is there", async || {
             world.number("select count(*) from shadow_sync.dead_letters").await == 1
@@ -72,7 +72,7 @@ async fn a_topic_that_is_gone_and_comes_back_loses_nothing(pool: PgPool) {
         until_state(&world, StreamState::Failed).await;
         let problem = status(&world.engine).await.stream.unwrap().problem.expect("a problem");
         assert!(!problem.steps.is_empty(), "{problem:?}");
-        let id = update(&world, place, code).await;
+        let id = update(&world, place, code);
         world.org.org().withdraw(fault);
         until_arrived(&world, &id, code).await;
         until_state(&world, StreamState::Live).await;
@@ -96,7 +96,7 @@ async fn an_unselected_object_is_noticed_although_its_channel_only_keeps_silent(
             status.objects.iter().any(|object| object.object == "Account" && !object.is_confirmed)
         })
         .await;
-    let id = update(&world, 1, "Unselected").await;
+    let id = update(&world, 1, "Unselected");
     world.org.org().set_view_all("Account", true);
     world.org.org().set_selected("Account", true).unwrap();
     until_arrived(&world, &id, "Unselected").await;
@@ -117,12 +117,12 @@ async fn an_unselected_object_is_noticed_although_its_channel_only_keeps_silent(
 async fn a_spent_allocation_is_polled_and_comes_back_by_itself(pool: PgPool) {
     let world = World::live(pool).await;
     world.org.org().disturb(&Disturbance::SpendAllocation).unwrap();
-    let id = update(&world, 1, "Polled").await;
+    let id = update(&world, 1, "Polled");
     until_state(&world, StreamState::Polling).await;
     until_arrived(&world, &id, "Polled").await;
     world.org.org().disturb(&Disturbance::RestoreAllocation).unwrap();
     until_state(&world, StreamState::Live).await;
-    let id = update(&world, 2, "Streamed").await;
+    let id = update(&world, 2, "Streamed");
     until_arrived(&world, &id, "Streamed").await;
 }
 
@@ -131,7 +131,7 @@ async fn a_silent_stream_is_a_dead_stream(pool: PgPool) {
     let world = World::live(pool).await;
     let before = world.org.org().requests(SUBSCRIBE);
     world.org.org().disturb(&Disturbance::Silence { on: true }).unwrap();
-    let id = update(&world, 1, "Silent").await;
+    let id = update(&world, 1, "Silent");
     world.until_true("it is subscribed anew", async || world.org.org().requests(SUBSCRIBE) > before).await;
     world.org.org().disturb(&Disturbance::Silence { on: false }).unwrap();
     until_arrived(&world, &id, "Silent").await;
@@ -154,7 +154,7 @@ async fn a_stream_that_breaks_in_any_way_goes_on_from_its_position(pool: PgPool)
     {
         world.org.org().disturb(&disturbance).unwrap();
         let value = format!("{disturbance:?}");
-        let id = update(&world, place as u64, &value[..value.len().min(30)]).await;
+        let id = update(&world, place as u64, &value[..value.len().min(30)]);
         until_arrived(&world, &id, &value[..value.len().min(30)]).await;
     }
     world.assert_same().await;
@@ -167,7 +167,7 @@ async fn a_clock_that_is_minutes_off_does_not_matter(pool: PgPool) {
     for ahead_ms in [420_000, -420_000] {
         world.org.org().set_clock_ahead_ms(ahead_ms);
         let value = format!("{ahead_ms}");
-        let id = update(&world, 1, &value).await;
+        let id = update(&world, 1, &value);
         until_arrived(&world, &id, &value).await;
     }
     world.org.org().set_clock_ahead_ms(0);
@@ -179,7 +179,7 @@ async fn a_field_that_was_added_is_taken_in(pool: PgPool) {
     let world = World::live(pool).await;
     world.age_reads().await;
     world.org.org().add_field("Account", "Extra__c", "string", None).unwrap();
-    let id = update(&world, 1, "After the field").await;
+    let id = update(&world, 1, "After the field");
     until_arrived(&world, &id, "After the field").await;
     world.assert_same().await;
 }
@@ -188,10 +188,10 @@ async fn a_field_that_was_added_is_taken_in(pool: PgPool) {
 async fn a_machine_that_slept_reconnects_at_once(pool: PgPool) {
     let world = World::live(pool).await;
     let before = world.org.org().requests(SUBSCRIBE);
-    engine::clock::skip_for_tests(std::time::Duration::from_secs(120));
+    engine::clock::skip_for_tests(std::time::Duration::from_mins(2));
     world
         .until_true("it is subscribed anew", async || world.org.org().requests(SUBSCRIBE) >= before + 3)
         .await;
-    let id = update(&world, 1, "Awake").await;
+    let id = update(&world, 1, "Awake");
     until_arrived(&world, &id, "Awake").await;
 }

@@ -22,14 +22,9 @@ const STEPS: usize = 60;
 
 #[sqlx::test(migrations = false)]
 async fn whatever_happens_the_shadow_is_the_org_at_the_end(pool: PgPool) {
-    let seeds: Vec<u64> = match std::env::var("SHADOW_SYNC_HISTORY") {
-        Ok(seed) => vec![seed.parse().expect("a seed")],
-        Err(_) => {
-            let count: u64 =
-                std::env::var("SHADOW_SYNC_HISTORIES").map_or(2, |n| n.parse().expect("a number"));
-            (1..=count).collect()
-        }
-    };
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds: Vec<u64> = variable("SHADOW_SYNC_HISTORY")
+        .map_or_else(|| (1..=variable("SHADOW_SYNC_HISTORIES").unwrap_or(2)).collect(), |seed| vec![seed]);
     let mut world = World::live_with(pool, Options { products: 20, prices: 60, ..small() }).await;
     for seed in seeds {
         println!("history {seed}");

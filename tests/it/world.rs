@@ -85,9 +85,9 @@ impl World {
                 let _ = tokio::time::timeout(Duration::from_millis(50), notices.recv()).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("not in time: {what}\n{}", self.standing().await);
-        }
+        let outcome = tokio::time::timeout(PATIENCE, waiting).await;
+        let standing = if outcome.is_err() { self.standing().await } else { String::new() };
+        assert!(outcome.is_ok(), "not in time: {what}\n{standing}");
     }
 
     /// How things stand, for who looks at a failed test.

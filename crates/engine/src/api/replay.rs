@@ -208,7 +208,7 @@ fn difference(told: &Told, stored: Option<&StoredRecord>) -> Option<String> {
         (false, None) if told.is_vague || !told.values.is_empty() => {
             Some("It changed, and the shadow does not have it".to_owned())
         }
-        (false, None) => None,
+        (true | false, None) => None,
         (false, Some(stored)) => {
             let mut fields: Vec<&str> = told
                 .values

@@ -128,8 +128,6 @@ async fn begin(
         .map_err(|_| Box::new(no_channel(config)))?;
     // Channels of an earlier configuration: what they left must not wait for an applier that never comes.
     let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
-    store::checkpoints::retire_others(store, lease, &names).await?;
-    let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
     let given_up = checkpoints::retire_others(store, lease, &names).await?;
     if given_up > 0 {
         tracing::warn!(
