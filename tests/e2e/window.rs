@@ -138,11 +138,18 @@ impl Window {
         self.patiently(&format!("the text of {name}"), read).await
     }
 
-    /// The whole content of the element with this test id, also what is cut off on screen.
+    /// The whole content of the element with this test id, also what is cut off or scrolled away on screen.
     pub async fn content(&self, name: &str) -> String {
+        self.until_content(name, |_| true).await
+    }
+
+    /// Waits until the whole content of the element with this test id is as wished.
+    pub async fn until_content(&self, name: &str, is_right: impl Fn(&str) -> bool) -> String {
         let selector = of(name);
-        let read =
-            async || self.client.find(Locator::Css(&selector)).await.ok()?.prop("textContent").await.ok()?;
+        let read = async || {
+            let found = self.client.find(Locator::Css(&selector)).await.ok()?;
+            found.prop("textContent").await.ok()?.filter(|text| is_right(text))
+        };
         self.patiently(&format!("the content of {name}"), read).await
     }
 

@@ -27,11 +27,11 @@ const lines: Line[] = [
   [0.4, 'PricebookEntry', 'update', 'applied', '', 7],
   [5, 'Account', 'update', 'applied', '', 6],
   [7.3, 'Product2', 'update', 'applied', '', 9],
-  [7.3, 'PricebookEntry', 'update', 'dirty', 'parent renamed', 212],
-  [14, 'Account', 'update', 'skipped', 'no mapped field', 3],
-  [22, 'PricebookEntry', 'update', 'skipped', 'older', 3],
-  [25.6, 'Product2', 'create', 'rejected', 'no SKU', 5],
-  [28, 'Account', 'gap-update', 'dirty', 'gap', 188],
+  [7.3, 'PricebookEntry', 'update', 'dirty', 'the event does not carry all of its fields', 212],
+  [14, 'Account', 'update', 'skipped', '', 3],
+  [22, 'PricebookEntry', 'update', 'skipped', '', 3],
+  [25.6, 'Product2', 'create', 'rejected', 'no-sku', 5],
+  [28, 'Account', 'gap-update', 'dirty', 'the event does not say how it changed', 188],
   [35, 'Account', 'update', 'applied', '', 6],
   [46, 'PricebookEntry', 'delete', 'deleted', '', 5],
   [53, 'Account', 'update', 'applied', '', 7],
@@ -42,6 +42,18 @@ const lines: Line[] = [
   [95, 'PricebookEntry', 'update', 'applied', '', 7],
   [140, 'Product2', 'update', 'dead-letter', 'unknown schema', 12],
 ];
+
+/** As the engine words them. */
+const explanations: Record<EventOutcome, (reason: string) => string> = {
+  applied: () => 'Its values are in the row',
+  skipped: () => 'The row was as new already',
+  deleted: () => 'The record left the shadow',
+  unmapped: () => 'The object is not mapped, or was never loaded',
+  hole: () => 'It names no records: a hole was opened and is being closed',
+  rejected: (reason) => `The record cannot be stored: ${reason}`,
+  dirty: (reason) => `The record is fetched whole (${reason})`,
+  'dead-letter': (reason) => `It could not be processed: ${reason}`,
+};
 
 const TOP = 8_114_207;
 const prefixes: Record<string, string> = { Product2: '01t7Y', PricebookEntry: '01u7Y', Account: '0017Y' };
@@ -65,7 +77,7 @@ function row(index: number, top: number): EventRow {
     channel: '/data/ShadowSync__chn',
     records: kind === 'gap-update' ? 4 : 1,
     outcome,
-    why: why || null,
+    why: explanations[outcome](why),
     tookMs,
   };
 }

@@ -8,9 +8,14 @@ const row = (change: Partial<EventRow>) =>
 describe('a row of the change log', () => {
   it('says what was done with it, and why', () => {
     expect(outcomeWords(row({}))).toBe('applied');
-    expect(outcomeWords(row({ outcome: 'skipped', why: 'older' }))).toBe('older, skipped');
-    expect(outcomeWords(row({ outcome: 'rejected', why: 'no-sku' }))).toBe('rejected: no SKU');
-    expect(outcomeWords(row({ outcome: 'dirty', why: 'gap' }))).toBe('fetched whole: gap');
+    expect(outcomeWords(row({ outcome: 'skipped', why: 'The row was as new already' }))).toBe('skipped');
+    const rejected = row({ outcome: 'rejected', why: 'The record cannot be stored: no-sku' });
+    expect(outcomeWords(rejected)).toBe('rejected: no SKU');
+    const dirty = row({
+      outcome: 'dirty',
+      why: 'The record is fetched whole (it was read at the same time)',
+    });
+    expect(outcomeWords(dirty)).toBe('fetched whole: it was read at the same time');
     expect(outcomeWords(row({ outcome: null }))).toBe('waits');
   });
 

@@ -52,14 +52,21 @@ export function toneOf(outcome: EventOutcome | null): OutcomeTone {
   }
 }
 
-/** The outcome of a row: `applied`, `older, skipped`, `rejected: no SKU`, `waits`. */
+/**
+ * The outcome of a row, with its reason where that says more than the word: `applied`, `rejected: no-sku`,
+ * `fetched whole: the event does not say how it changed`, `waits`.
+ */
 export function outcomeWords(row: EventRow): string {
   if (row.outcome === null) return 'waits';
   const words = outcomes[row.outcome];
-  if (!row.why) return words;
-  const why = reasonWords(row.why);
-  if (row.outcome === 'skipped') return `${why}, skipped`;
-  return `${words}: ${why}`;
+  const reason = reasonIn(row.why);
+  return reason ? `${words}: ${reasonWords(reason)}` : words;
+}
+
+/** What stands in brackets or behind a colon of an explanation: the part that is not the outcome once more. */
+function reasonIn(explanation: string | null): string | undefined {
+  const found = /\((.+)\)\.?$|: (.+?)\.?$/.exec(explanation ?? '');
+  return found?.[1] ?? found?.[2];
 }
 
 /** What a row is about besides the record whose id it shows: `and 3 more`, `records not named`. */
