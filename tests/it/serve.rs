@@ -354,7 +354,8 @@ async fn replay_lists_what_disagrees_and_has_it_fetched(pool: PgPool) {
         "{view}"
     );
 
-    let tampered = "update sf_product_shadow set name = 'Tampered',
+    // The hash is what a read is compared by, so it is part of the row's state.
+    let tampered = "update sf_product_shadow set name = 'Tampered', row_hash = set_byte(row_hash, 0, 255 - get_byte(row_hash, 0)),
                        raw_payload = jsonb_set(raw_payload, '{Name}', '\"Tampered\"') where product_id = $1";
     sqlx::query(tampered).bind(&id).execute(&world.pool).await.unwrap();
     let (code, out, told) = run(&world, &["replay", "--from", "1h", "--dry-run", "--json"]).await;

@@ -1,6 +1,5 @@
 //! Looking at single records of the shadow tables.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use shadow::{Mapping, RecordId};
 
@@ -19,23 +18,17 @@ pub struct StoredRecord {
     pub payload: Value,
 }
 
-type Columns =
-    (String, i64, DateTime<Utc>, i64, Vec<u8>, DateTime<Utc>, Option<String>, DateTime<Utc>, String);
-
 /// The rows of some ids; those that have none are left out.
 pub async fn rows(store: &Store, mapping: &Mapping, ids: &[RecordId]) -> Result<Vec<StoredRecord>, Error> {
     let shape = TableShape::of(mapping, store.tables_schema());
     let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
-    let found: Vec<Columns> =
-        sqlx::query_as(shape.state_and_payload()).bind(&ids).fetch_all(store.pool()).await?;
+    let found: Vec<(String, i64, Value)> =
+        sqlx::query_as(shape.as_of_and_payload()).bind(&ids).fetch_all(store.pool()).await?;
     found
         .into_iter()
-        .map(|(id, as_of, .., payload)| {
-            Ok(StoredRecord {
-                id: RecordId::parse(&id).map_err(|_| corrupt("record id", &id))?,
-                as_of,
-                payload: serde_json::from_str(&payload).map_err(|error| corrupt("payload", error))?,
-            })
+        .map(|(id, as_of, payload)| {
+            let id = RecordId::parse(&id).map_err(|_| corrupt("record id", &id))?;
+            Ok(StoredRecord { id, as_of, payload })
         })
         .collect()
 }

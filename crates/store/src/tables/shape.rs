@@ -157,6 +157,15 @@ impl<'a> TableShape<'a> {
         ))
     }
 
+    /// What single records are looked at by: key, `as_of`, payload. `$1` ids.
+    pub(crate) fn as_of_and_payload(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key}, as_of, raw_payload from {table} where {key} = any($1)",
+            key = self.key,
+            table = self.table,
+        ))
+    }
+
     /// Payloads of some rows and rejected records, as texts: key, payload. `$1` ids, `$2` object.
     pub(crate) fn payloads(&self) -> Statement {
         AssertSqlSafe(format!(
