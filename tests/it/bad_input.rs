@@ -1,7 +1,7 @@
 //! What comes broken, refused or late is survived, said, and made up for by itself.
 
 use engine::api::dead_letters;
-use engine::api::status::status;
+use engine::api::status::{DatabaseState, status};
 use engine::api::stream::StreamState;
 use serde_json::json;
 use simulator::{Disturbance, EventFault, Fault};
@@ -175,12 +175,61 @@ async fn a_clock_that_is_minutes_off_does_not_matter(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_field_that_was_added_is_taken_in(pool: PgPool) {
+async fn a_field_that_was_added_is_read_for_every_record(pool: PgPool) {
     let world = World::live(pool).await;
     world.age_reads().await;
-    world.org.org().add_field("Account", "Extra__c", "string", None).unwrap();
-    let id = update(&world, 1, "After the field");
-    until_arrived(&world, &id, "After the field").await;
+    let org = world.org.org();
+    org.add_field("Product2", "Extra__c", "string", None).unwrap();
+    let id = org.ids("Product2", 1, 1)[0].to_string();
+    org.update("Product2", &id, &json!({ "Extra__c": "more", "Name": "Extended" })).unwrap();
+    world
+        .until_value("sf_product_shadow", "product_id", &id, "raw_payload ->> 'Extra__c'", Some("more"))
+        .await;
+    world
+        .until_true("every row has the field", async || {
+            world.number("select count(*) from sf_product_shadow where not raw_payload ? 'Extra__c'").await
+                == 0
+        })
+        .await;
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_database_that_is_down_for_a_while_loses_nothing(pool: PgPool) {
+    let world = World::live(pool).await;
+    let mut connection = world.pool.acquire().await.unwrap().detach();
+    let name: String =
+        sqlx::query_scalar("select current_database()").fetch_one(&mut connection).await.unwrap();
+    let allow =
+        |on: bool| sqlx::AssertSqlSafe(format!("alter database \"{name}\" with allow_connections {on}"));
+    sqlx::query(allow(false)).execute(&mut connection).await.unwrap();
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid()";
+    sqlx::query(cut).execute(&mut connection).await.unwrap();
+    let id = update(&world, 1, "While down");
+    world
+        .until_true("it is said", async || {
+            matches!(status(&world.engine).await.database, DatabaseState::Failed { .. })
+        })
+        .await;
+    sqlx::query(allow(true)).execute(&mut connection).await.unwrap();
+    until_arrived(&world, &id, "While down").await;
+    world.assert_same().await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn an_object_paused_beside_others_on_one_channel_is_caught_up_when_it_goes_on(pool: PgPool) {
+    let mut world = World::live(pool).await;
+    world.use_channel("/data/ChangeEvents").await;
+    engine::api::objects::pause(&world.engine, vec!["Account".to_owned()]).await.unwrap();
+    let id = update(&world, 1, "While paused");
+    world
+        .until_true("its event is passed over", async || {
+            world.number("select count(*) from shadow_sync.holes where why = 'stream-lag'").await == 1
+        })
+        .await;
+    engine::api::objects::resume(&world.engine, vec!["Account".to_owned()]).await.unwrap();
+    until_arrived(&world, &id, "While paused").await;
     world.assert_same().await;
 }
 

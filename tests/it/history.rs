@@ -37,7 +37,7 @@ async fn whatever_happens_the_shadow_is_the_org_at_the_end(pool: PgPool) {
         world.org.org().disturb(&Disturbance::TakeBack).unwrap();
         // A load that a person began and whose process ended waits for a person.
         for job in backfills::jobs(&world.engine).await.unwrap() {
-            if job.state == JobState::Interrupted {
+            if matches!(job.state, JobState::Interrupted | JobState::Pending) {
                 backfills::resume(&world.engine, &job.id).await.unwrap();
             }
         }

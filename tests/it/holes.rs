@@ -120,3 +120,15 @@ async fn an_org_that_moved_to_another_instance_is_followed(pool: PgPool) {
     world.until_value(ACCOUNTS, "account_id", &id, "internet_eligibility", Some("Moved")).await;
     world.assert_same().await;
 }
+
+#[sqlx::test(migrations = false)]
+async fn another_channel_is_a_hole_that_closes_by_itself(pool: PgPool) {
+    let mut world = World::live(pool).await;
+    let id = world.org.org().ids("Account", 7, 1)[0].to_string();
+    world.lose_events(1);
+    world.org.org().update("Account", &id, &json!({ "Internet_Eligibility__c": "Between" })).unwrap();
+    world.use_channel("/data/ShadowSync__chn").await;
+    world.until_value(ACCOUNTS, "account_id", &id, "internet_eligibility", Some("Between")).await;
+    world.assert_same().await;
+    assert_closed(&world, HoleWhy::ChannelChanged, 3).await;
+}

@@ -72,6 +72,23 @@ impl World {
         self.engine = engine_of(&self.folder, host).await;
     }
 
+    /// Takes one channel for all objects, in a new process.
+    pub async fn use_channel(&mut self, channel: &str) {
+        self.engine.shutdown().await;
+        let mut text = std::fs::read_to_string(self.config()).expect("the configuration");
+        text += &format!("channel = \"{channel}\"\n");
+        std::fs::write(self.config(), text).expect("the configuration");
+        self.engine = engine_of(&self.folder, HostName::Daemon).await;
+        self.until_true("the channel has a position", async || {
+            self.number(
+                "select count(*) from shadow_sync.checkpoints where state = 'live' and replay_id is not null",
+            )
+            .await
+                == 1
+        })
+        .await;
+    }
+
     /// Another process on the same org and database.
     pub async fn another(&self, host: HostName) -> Engine {
         engine_of(&self.folder, host).await
@@ -145,7 +162,8 @@ impl World {
     /// When the channel that was heard longest ago was heard, as microseconds of the database's clock.
     async fn heard(&self) -> i64 {
         self.number(
-            "select coalesce((extract(epoch from min(replay_at)) * 1000000)::bigint, 0) from shadow_sync.checkpoints",
+            "select coalesce((extract(epoch from min(replay_at)) * 1000000)::bigint, 0) from shadow_sync.checkpoints
+              where state <> 'stopped'",
         )
         .await
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::channels::Channel;
 use super::closing::{LARGEST, complete};
+use super::gaps;
 use super::term::Term;
 use crate::clock;
 use crate::notice::View;
@@ -97,7 +98,9 @@ impl Applier {
 
     async fn apply(&mut self, events: &[StoredEvent]) -> Answer<Applied> {
         self.describe_new_shapes(events).await?;
-        let mappings = super::eligible::applied(&self.term).await?;
+        let eligible = super::eligible::eligible(&self.term).await?;
+        gaps::miss(&self.term, &self.channel, &eligible.missed, events).await?;
+        let mappings = eligible.applied;
         let mut decoded: Vec<Decoded<'_>> = Vec::with_capacity(events.len());
         for stored in events {
             decoded.push(Decoded { stored, event: self.decode(stored, &mappings).await? });

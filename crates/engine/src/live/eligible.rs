@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shadow::{ObjectName, ObjectState, ResolvedMapping};
+use shadow::{Mapping, ObjectName, ObjectState, ResolvedMapping};
 use store::flags::{self, Flag};
 use store::jobs::{self, JobState};
 use store::{Store, objects};
@@ -26,23 +26,32 @@ pub(crate) async fn may_apply(store: &Store, of_channel: &[ObjectName]) -> Resul
     Ok(flags::get(store, Flag::EventConsumer).await?.on && !is_paused(store, of_channel).await?)
 }
 
-/// The mappings whose events are applied: not paused, and loaded or being loaded. What an object's first load will
-/// read anyway need not be fetched record by record before.
+/// Whose events are applied, and whose are not although they have a table.
+pub(crate) struct Eligible {
+    /// Not paused, and loaded or being loaded. What an object's first load will read anyway need not be fetched record
+    /// by record before.
+    pub applied: Vec<Arc<ResolvedMapping>>,
+    /// Paused, or with fields that cannot be looked up: what their events say is a hole, to be closed later.
+    pub missed: Vec<ObjectName>,
+}
+
+/// Sorts the mapped objects.
 ///
 /// Asked after the events were read: a load that began meanwhile took its mark before them, so that they are in it.
-pub(crate) async fn applied(term: &Term) -> Result<Vec<Arc<ResolvedMapping>>, store::Error> {
+pub(crate) async fn eligible(term: &Term) -> Result<Eligible, store::Error> {
+    let mut found = Eligible { applied: Vec::new(), missed: Vec::new() };
     let rows = objects::list(&term.store).await?;
-    let mut eligible = Vec::new();
-    for mapping in term.environment.live.mappings.all() {
-        let Some(row) = rows.iter().find(|row| row.object == *mapping.object()) else { continue };
-        if row.state == ObjectState::Paused {
+    for known in Mapping::built_in() {
+        let Some(row) = rows.iter().find(|row| row.object == known.object) else { continue };
+        if row.loaded_at.is_none() && !has_begun(&term.store, &row.object).await? {
             continue;
         }
-        if row.loaded_at.is_some() || has_begun(&term.store, &row.object).await? {
-            eligible.push(mapping);
+        match term.environment.live.mappings.get(&known.object) {
+            Some(mapping) if row.state != ObjectState::Paused => found.applied.push(mapping),
+            _ => found.missed.push(known.object),
         }
     }
-    Ok(eligible)
+    Ok(found)
 }
 
 /// Whether a load of an object runs or can be resumed.

@@ -32,7 +32,7 @@ pub(crate) async fn fetch(term: Arc<Term>, stop: CancellationToken) -> Answer<()
     let mut swept = Instant::now();
     while !stop.is_cancelled() {
         let mut did = false;
-        for mapping in super::eligible::applied(&term).await? {
+        for mapping in super::eligible::eligible(&term).await?.applied {
             if stop.is_cancelled() {
                 return Ok(());
             }

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use shadow::ObjectName;
 use shadow::event::ChannelName;
+use store::change_log::StoredEvent;
 use store::checkpoints;
 use store::holes::{self, HoleWhy, NewHole};
 use store::jobs::{self, JobKind, JobState};
@@ -79,6 +80,28 @@ pub(crate) async fn open_since_proven(
             None => read_since(term, object).await?,
         };
         opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(now)));
+    }
+    Ok(holes::open(&term.store, &term.lease, &opened).await?)
+}
+
+/// Events of these objects are not applied although they have tables: what they say is a hole, opened before they are
+/// passed over.
+pub(crate) async fn miss(
+    term: &Term,
+    channel: &Channel,
+    missed: &[ObjectName],
+    events: &[StoredEvent],
+) -> Answer<()> {
+    let mut opened = Vec::new();
+    for object in missed {
+        let times = || events.iter().filter(|event| event.object == *object).map(|event| event.committed_at);
+        if let (Some(first), Some(last)) = (times().min(), times().max()) {
+            let hole = NewHole::new(object, HoleWhy::StreamLag).on(&channel.name);
+            opened.push(hole.from(Some(first)).until(Some(last)));
+        }
+    }
+    if opened.is_empty() {
+        return Ok(());
     }
     Ok(holes::open(&term.store, &term.lease, &opened).await?)
 }

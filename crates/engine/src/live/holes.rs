@@ -1,10 +1,11 @@
-//! Closes holes by themselves: a catch-up with its id comparison for those that a catch-up closes, a load for others.
+//! Closes holes by themselves: a catch-up with its id comparison for those that a catch-up closes, a load for others
+//! and for objects whose fields changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use shadow::ObjectName;
 use shadow::quota::Work;
 use store::holes::{self, Hole, HoleNeeds};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::term::Term;
 use crate::api::backfills::begin;
 use crate::backfill::Turn;
+use crate::clock;
 use crate::notice::View;
 use crate::problem::Answer;
 
@@ -24,6 +26,8 @@ pub(crate) const SYSTEM: &str = "Shadow Sync";
 const SWEEP: Duration = Duration::from_secs(10);
 /// How long to wait after a job that left an object's holes open; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// A job that waited so long for its turn may be taken up by the process that leads.
+const TURN_PATIENCE: TimeDelta = TimeDelta::minutes(1);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
@@ -33,11 +37,14 @@ pub(crate) async fn close(term: Arc<Term>, stop: CancellationToken) -> Answer<()
     resume(&term).await?;
     while !stop.is_cancelled() {
         let open = holes::list_open(&term.store).await?;
-        patience.retain(|object, _| open.iter().any(|hole| hole.object == *object));
         let mut by_object: BTreeMap<ObjectName, Vec<Hole>> = BTreeMap::new();
+        for object in of_another_shape(&term).await? {
+            by_object.insert(object, Vec::new());
+        }
         for hole in open {
             by_object.entry(hole.object.clone()).or_default().push(hole);
         }
+        patience.retain(|object, _| by_object.contains_key(object));
         for (object, holes) in by_object {
             let waited = patience.entry(object.clone()).or_default();
             if waited.is_over() && mend(&term, &object, &holes).await? {
@@ -89,7 +96,8 @@ async fn mend(term: &Term, object: &ObjectName, open: &[Hole]) -> Answer<bool> {
     if has_open_job(term, object).await? {
         return Ok(false);
     }
-    let needs_load = open.iter().any(|hole| hole.needs == HoleNeeds::Backfill || hole.from_at.is_none());
+    let needs_load = open.is_empty()
+        || open.iter().any(|hole| hole.needs == HoleNeeds::Backfill || hole.from_at.is_none());
     let created = if needs_load {
         let new = NewJob { object, condition: None, started_by: SYSTEM };
         jobs::create(&term.store, new).await
@@ -106,12 +114,29 @@ async fn mend(term: &Term, object: &ObjectName, open: &[Hole]) -> Answer<bool> {
     for hole in open {
         holes::attach_job(&term.store, hole.id, job.id).await?;
     }
-    tracing::info!(object.name = %object, holes = open.len(), job.id = job.id.0, "holes are being closed");
-    let sentence = format!("Began to close {} of {object}", if open.len() == 1 { "a hole" } else { "holes" });
+    tracing::info!(object.name = %object, holes = open.len(), job.id = job.id.0, "a job mends what is missing");
+    let sentence = match open.len() {
+        0 => format!("Began to read {object} again, because its fields changed"),
+        1 => format!("Began to close a hole of {object}"),
+        _ => format!("Began to close holes of {object}"),
+    };
     term.environment.record("hole.close", &sentence, "done", None).await;
     begin(&term.environment, vec![Turn { id: job.id, whole: needs_load }]);
     term.environment.notices.publish(&[View::Jobs, View::Holes, View::Status]);
     Ok(true)
+}
+
+/// Loaded objects whose rows have another shape than what is selected now: a field came or went, so that every record
+/// must be read again.
+async fn of_another_shape(term: &Term) -> Result<Vec<ObjectName>, store::Error> {
+    let mut found = Vec::new();
+    for row in objects::list(&term.store).await? {
+        let Some(mapping) = term.environment.live.mappings.get(&row.object) else { continue };
+        if row.loaded_at.is_some() && row.loaded_shape.as_deref() != Some(mapping.shape().as_str()) {
+            found.push(row.object);
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a job of an object is open in some process.
@@ -135,10 +160,12 @@ async fn resume(term: &Term) -> Answer<()> {
 async fn interrupted(term: &Term, object: Option<&ObjectName>) -> Result<Vec<Turn>, store::Error> {
     let mut turns = Vec::new();
     for job in jobs::open(&term.store).await? {
-        // One that waits for its turn may wait in another process.
+        // One that waits for its turn may wait in another process; not for ever.
+        let waits_long = clock::now() - job.created_at > TURN_PATIENCE;
+        let is_left = job.state == JobState::Running || job.state == JobState::Pending && waits_long;
         let is_meant = match object {
-            Some(object) => job.object == *object && job.state == JobState::Running,
-            None => job.started_by == SYSTEM && matches!(job.state, JobState::Pending | JobState::Running),
+            Some(object) => job.object == *object && is_left,
+            None => job.started_by == SYSTEM && job.state != JobState::Paused,
         };
         if is_meant
             && !term.environment.loads.is_ours(job.id)

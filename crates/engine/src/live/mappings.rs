@@ -53,16 +53,6 @@ impl Mappings {
         Ok(mapping)
     }
 
-    /// The mappings that could be resolved, parents before their children.
-    pub(crate) fn all(&self) -> Vec<Arc<ResolvedMapping>> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Mapping::built_in()
-            .iter()
-            .filter_map(|mapping| held.get(&mapping.object))
-            .map(|held| held.mapping.clone())
-            .collect()
-    }
-
     /// One object's.
     pub(crate) fn get(&self, object: &ObjectName) -> Option<Arc<ResolvedMapping>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(object).map(|held| held.mapping.clone())

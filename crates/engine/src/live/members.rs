@@ -27,6 +27,7 @@ pub(crate) async fn confirm(term: Arc<Term>, stop: CancellationToken) -> Answer<
     let mut metadata = Metadata::default();
     let mut doubtful: HashMap<ObjectName, HoleWhy> = HashMap::new();
     while !stop.is_cancelled() {
+        describe_missing(&term).await;
         metadata.refresh(&term).await;
         for channel in &term.channels {
             for object in &channel.objects {
@@ -43,6 +44,21 @@ pub(crate) async fn confirm(term: Arc<Term>, stop: CancellationToken) -> Answer<
         }
     }
     Ok(())
+}
+
+/// Describes objects that could not be described before: their permission may be back.
+async fn describe_missing(term: &Term) {
+    let mappings = &term.environment.live.mappings;
+    for channel in &term.channels {
+        for object in channel.objects.iter().filter(|object| mappings.get(object).is_none()) {
+            match mappings.describe(&term.environment, &term.client, object).await {
+                Ok(_) => term.look_at_holes(),
+                Err(problem) => {
+                    tracing::debug!(object.name = %object, problem.code = problem.code, "still cannot be mapped");
+                }
+            }
+        }
+    }
 }
 
 /// What the org's metadata says of its channels.
