@@ -19,7 +19,7 @@ use crate::live::{Live, Told};
 use crate::world::{entry_id, product_id};
 
 /// How many histories are run, and how many steps each has.
-const HISTORIES: u64 = 40;
+const HISTORIES: u64 = 24;
 const STEPS: usize = 80;
 
 const RECORDS: u32 = 4;
@@ -86,6 +86,8 @@ struct History {
     /// Committed and not delivered yet.
     undelivered: Vec<Told>,
     flights: Vec<Flight>,
+    /// Whether only products change now, of which their entries show the name.
+    only_products: bool,
     /// Whether every change is told by some event. Then the shadow ends like the org without a catch-up.
     is_told: bool,
     /// The highest version, position and derived name of each record seen so far.
@@ -170,7 +172,7 @@ impl History {
 
     /// One change in the org, and the event that tells of it, if one does.
     fn change_org(&mut self) {
-        let object = if self.dice.one_in(2) { Object::Product } else { Object::Entry };
+        let object = if self.dice.one_in(2) || self.only_products { Object::Product } else { Object::Entry };
         let number = 1 + self.dice.roll(RECORDS);
         let key = (object, number);
         let now_s = self.now_ms / 1000;
@@ -598,6 +600,7 @@ async fn run(live: Live, seed: u64) -> Live {
         org: Org::new(),
         now_ms: 1_700_000_000_000,
         undelivered: Vec::new(),
+        only_products: false,
         is_told: seed.is_multiple_of(2),
         flights: Vec::new(),
         seen: HashMap::new(),
@@ -607,6 +610,12 @@ async fn run(live: Live, seed: u64) -> Live {
         let teller = Teller(&mut history, seed);
         for _ in 0..STEPS {
             teller.0.step().await;
+        }
+        teller.0.finish().await;
+        teller.0.check_the_end().await;
+        teller.0.only_products = true;
+        for _ in 0..5 {
+            teller.0.change_org();
         }
         teller.0.finish().await;
         teller.0.check_the_end().await;
