@@ -65,7 +65,9 @@ fn letters(piece: &Piece<'_, '_>, ledger: &Ledger) -> Vec<NewDeadLetter> {
                 (Ok(_), Some(refusal)) => (Stage::Apply, refusal.cause.as_str(), refusal.message.as_str()),
                 (Ok(_), None) => (Stage::Apply, "refused-unknown", ""),
             };
-            let letter = NewDeadLetter::of(event.stored, stage, cause, message);
+            // The database takes no NUL, and what cannot be parked would stop the stream.
+            let message = message.replace('\0', "");
+            let letter = NewDeadLetter::of(event.stored, stage, cause, &message);
             NewDeadLetter { records: Some(ids), ..letter }
         })
         .collect()

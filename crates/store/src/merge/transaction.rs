@@ -210,8 +210,9 @@ async fn settle_absent(tx: &mut PgTransaction<'_>, merge: &Merge<'_>) -> Result<
             dirty::postpone(tx, object, &ids).await?;
             continue;
         }
-        comparison::take_out(tx, schema, merge.mapping, &gone, proof, mark).await?;
+        // First, so that they know the read's end: an event that was committed before it may be in it.
         tombstones::put(tx, object, &ids, mark, Some(end), proof == Proof::Absent).await?;
+        comparison::take_out(tx, schema, merge.mapping, &gone, proof, mark).await?;
         dirty::clear(tx, object, &ids).await?;
         dead_letters::close_in(tx, object, &ids, mark.as_of, LetterEnd::Deleted).await?;
         taken += gone.count() as u64;

@@ -3,7 +3,7 @@
 use shadow::{ChangeKind, EventOutcome, EventValue, ObjectName};
 use sqlx::PgPool;
 use store::reads::{Read, ReadKind};
-use store::{Error, dirty, merge};
+use store::{Error, dirty, merge, rejects};
 
 use crate::live::{
     Live, after, entry_changed, product_changed, product_deleted, product_gap, product_whole, text,
@@ -435,4 +435,54 @@ async fn a_catch_up_finds_a_lost_event_and_does_not_undo_a_later_one(pool: PgPoo
     .await;
     assert_eq!(live.world.query(ROWS).await, [row("lost change", "A as of 1"), row("by event", "B as of 1")]);
     assert_eq!(live.dirty().await, []);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_read_that_missed_a_record_makes_its_return_unclear(pool: PgPool) {
+    let live = Live::start(pool).await;
+    live.world.merge_products(&[product(1, "A")]).await;
+    live.tell(&[product_gap(ChangeKind::GapDelete, 1)]).await;
+    live.world.fetch_dirty(&[]).await;
+    // Whether it came back before that fetch, and went again, or after it: nobody knows.
+    live.tell(&[product_whole(ChangeKind::Undelete, 1, "A", "back").committed(4)]).await;
+    assert_eq!(live.world.query(ROWS).await, []);
+    assert_eq!(live.dirty().await, [(product_id(1).to_string(), "ambiguous 2".to_owned())]);
+    live.world.merge_products(&[product(1, "A").named("back")]).await;
+    assert_eq!((live.world.query(ROWS).await, live.dirty().await), (vec![row("back", "A as of 2")], vec![]));
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn events_and_reads_of_parents_and_children_queue_and_all_succeed(pool: PgPool) {
+    let live = Live::start(pool).await;
+    live.world.merge_products(&[product(1, "A"), product(2, "B")]).await;
+    live.world.merge_entries(&[entry(1, 1, "1"), entry(2, 2, "2")]).await;
+    let price = |price| ("UnitPrice", EventValue::Double(price));
+    for round in 1..=8_i64 {
+        live.receive(&[
+            named(1, "by event"),
+            entry_changed(1, &[price(round as f64)]),
+            product_deleted(2),
+            entry_changed(2, &[price(round as f64)]),
+            product_gap(ChangeKind::GapUndelete, 2),
+        ])
+        .await;
+        let products = [product(1, "A").at(round), product(2, "B").at(round)];
+        let entries = [
+            crate::world::Entry { stamp: round, ..entry(1, 1, "7") },
+            crate::world::Entry { stamp: round, ..entry(2, 2, "8") },
+        ];
+        tokio::join!(
+            async { live.apply_some(100).await.unwrap() },
+            live.world.merge_products(&products),
+            live.world.merge_entries(&entries),
+            async { rejects::sweep(&live.world.store, &shadow::Mapping::built_in(), false).await.unwrap() },
+        );
+    }
+    assert_eq!(live.applied_position().await, 40);
+    assert_eq!(
+        live.world
+            .count("select count(*) from sf_product_shadow where product_id like '01t000000000001%'")
+            .await,
+        1
+    );
 }

@@ -111,7 +111,7 @@ impl Told {
     }
 
     pub fn unreadable(self) -> Self {
-        Self { body: Err("a union's branch is missing".to_owned()), ..self }
+        Self { body: Err("the text `a\0b` is cut off".to_owned()), ..self }
     }
 
     pub fn nameless(self) -> Self {
