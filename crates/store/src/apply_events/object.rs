@@ -94,6 +94,9 @@ pub(super) async fn apply(
     if !sorted.chunk.is_empty() {
         let mut chunk = prepare(mapping, &sorted.chunk)?;
         chunk.mark_each(|id| sorted.own.get(id).copied());
+        // Rejected records that nothing is written of have no part in the plan: it does not ask who holds what they
+        // wait for, and would take it for free.
+        current.rejects.retain(|id, _| chunk.find(id).is_some());
         if is_outdated {
             let locked = objects::Locked { has_rejects, ..locked };
             current = state::load(writer.tx(), schema, mapping, &chunk, locked).await?;

@@ -280,6 +280,16 @@ async fn a_freed_sku_goes_to_who_waits_for_it(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_rejected_record_of_which_nothing_is_written_takes_no_sku(pool: PgPool) {
+    let live = Live::start(pool).await;
+    live.world.merge_products(&[product(1, "A"), product(2, "A"), product(3, "C")]).await;
+    let applied = live.tell(&[product_gap(ChangeKind::GapUpdate, 2), named(3, "written")]).await;
+    assert_eq!((applied.commits, applied.dirty, applied.dead_letters), (1, 1, 0));
+    let held = |sku: &str, id| (sku.to_owned(), product_id(id).to_string());
+    assert_eq!(live.world.skus().await, [held("A", 1), held("C", 3)]);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn events_of_nobody_in_particular_open_holes(pool: PgPool) {
     let live = Live::start(pool).await;
     sqlx::query("delete from shadow_sync.holes").execute(live.world.store.pool()).await.unwrap();
