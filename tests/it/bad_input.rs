@@ -5,7 +5,7 @@ use engine::api::status::{DatabaseState, status};
 use engine::api::stream::StreamState;
 use serde_json::json;
 use simulator::{Disturbance, EventFault, Fault};
-use sqlx::PgPool;
+use sqlx::{ConnectOptions, PgPool};
 
 use crate::world::World;
 
@@ -197,15 +197,14 @@ async fn a_field_that_was_added_is_read_for_every_record(pool: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn a_database_that_is_down_for_a_while_loses_nothing(pool: PgPool) {
     let world = World::live(pool).await;
-    let mut connection = world.pool.acquire().await.unwrap().detach();
-    let name: String =
-        sqlx::query_scalar("select current_database()").fetch_one(&mut connection).await.unwrap();
+    let options = (*world.pool.connect_options()).clone();
+    let name = options.get_database().expect("a database").to_owned();
+    let mut connection = options.database("postgres").connect().await.unwrap();
     let allow =
         |on: bool| sqlx::AssertSqlSafe(format!("alter database \"{name}\" with allow_connections {on}"));
     sqlx::query(allow(false)).execute(&mut connection).await.unwrap();
-    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-                where datname = current_database() and pid <> pg_backend_pid()";
-    sqlx::query(cut).execute(&mut connection).await.unwrap();
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+    sqlx::query(cut).bind(&name).execute(&mut connection).await.unwrap();
     let id = update(&world, 1, "While down");
     world
         .until_true("it is said", async || {

@@ -23,7 +23,8 @@ pub(crate) async fn before_first(
     arrived: DateTime<Utc>,
     is_lost: bool,
 ) -> Result<Vec<NewHole>, store::Error> {
-    let saved = checkpoints::get(&term.store, &channel.name).await?;
+    // A channel that was never received has a row as well, without a position.
+    let saved = checkpoints::get(&term.store, &channel.name).await?.filter(|saved| saved.replay_id.is_some());
     let other = if saved.is_some() { None } else { proven_elsewhere(term, channel).await? };
     let mut opened = Vec::with_capacity(channel.objects.len());
     for object in &channel.objects {

@@ -32,6 +32,7 @@ use shadow::event::ChannelName;
 use store::{Store, checkpoints, leases};
 
 pub(crate) use freshness::{Freshness, freshness, is_confirmed, millis};
+pub(crate) use holes::SYSTEM;
 pub(crate) use lead::{STREAM, lead};
 pub(crate) use mappings::Mappings;
 pub(crate) use presence::{announce, say_goodbye};
