@@ -53,7 +53,10 @@ export class Console {
   #listeners = new Map<View, Set<() => void>>();
 
   constructor(readonly api: Api) {
-    this.status = new Resource(() => api.status().finally(() => this.clock.tell()));
+    this.status = new Resource(
+      () => api.status(),
+      () => this.clock.tell(),
+    );
     this.environments = new Resource(() => api.environments());
     this.jobs = new Resource(() => api.jobs());
     this.counts = new Resource(() => api.counts());

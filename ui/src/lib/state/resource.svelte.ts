@@ -25,12 +25,15 @@ export class Resource<T> {
   );
 
   #ask: () => Promise<T>;
+  #answered: () => void;
   #again = false;
   #running: Promise<void> | undefined;
   #generation = 0;
 
-  constructor(ask: () => Promise<T>) {
+  /** `answered` is called with each answer, so that what else it changes is drawn together with it. */
+  constructor(ask: () => Promise<T>, answered: () => void = () => undefined) {
     this.#ask = ask;
+    this.#answered = answered;
   }
 
   /** Asks. Resolves when the answer, or the last of several, is in. */
@@ -48,6 +51,7 @@ export class Resource<T> {
       try {
         const data = await this.#ask();
         if (generation !== this.#generation) continue;
+        this.#answered();
         this.data = data;
         this.loadedAt = Date.now();
         this.problem = undefined;
