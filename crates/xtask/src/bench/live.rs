@@ -135,7 +135,11 @@ impl<'a> Bench<'a> {
             per_second: Some(args.per_second),
             characters: SMALL,
         };
-        let id = self.sql("select min(product_id) from sf_product_shadow")?;
+        // A product whose code nobody else claims: others are fetched together with their rivals whenever one changes.
+        let id = self.sql(
+            "select min(product_id) from sf_product_shadow
+              where sku not in (select claim from shadow_sync.rejects where claim is not null)",
+        )?;
         let mut probes = Probes::start(&mut self.place.psql(&self.database)?)?;
         self.org.control().start_load(load)?;
         let pause = Duration::from_millis(150);
