@@ -6,13 +6,13 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use serde_json::{Value, json};
-use simulator::{Disturbance, EventFault, Fault};
+use simulator::{Disturbance, EventFault, Fault, Options, Simulator};
 use sqlx::PgPool;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::cli::program;
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, small};
 
 /// A running daemon.
 struct Daemon {
@@ -405,4 +405,47 @@ async fn dead_letters_are_listed_and_retried(pool: PgPool) {
 
 async fn open_letters(world: &World) -> i64 {
     world.number("select count(*) from shadow_sync.dead_letters where closed_at is null").await
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_refreshed_sandbox_is_taken_over_only_by_name(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.backfill(&["Product2", "Account"]).await;
+    world.engine.shutdown().await;
+    let products = "select count(*) from sf_product_shadow";
+    let before = world.number(products).await;
+    assert!(before > 0);
+    let (code, _, told) = run(&world, &["rebind"]).await;
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("SS-5208"), "{told}");
+
+    // The sandbox is refreshed: the same environment leads to an org with another id.
+    let refreshed = Simulator::start(Options { seed: 77, ..small() }).await.unwrap();
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let text = text.replace(world.org.base_url().as_str(), refreshed.base_url().as_str());
+    let text = text.replace(world.org.grpc_url().as_str(), refreshed.grpc_url().as_str());
+    std::fs::write(world.config(), text).unwrap();
+    let (code, _, told) = run(&world, &["backfill", "Product2"]).await;
+    assert_eq!(code, Some(3), "{told}");
+
+    let (code, out, told) = run(&world, &["rebind", "--dry-run", "--json"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    let plan: Value = serde_json::from_str(&out).unwrap();
+    let emptied = plan["emptied"].as_array().unwrap();
+    let is_listed = |table: &Value| {
+        table["table"].as_str().unwrap().contains("sf_product_shadow") && table["rows"] == before
+    };
+    assert!(emptied.iter().any(is_listed), "{plan}");
+    let (code, _, told) = run(&world, &["rebind", "--yes"]).await;
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("--confirm demo") && told.contains("sf_product_shadow"), "{told}");
+    assert_eq!(run(&world, &["rebind", "--user"]).await.0, Some(2));
+    assert_eq!(world.number(products).await, before, "nothing was done without the name");
+
+    let (code, _, told) = run(&world, &["rebind", "--confirm", "demo"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(world.number(products).await, 0);
+    let (code, _, told) = run(&world, &["backfill", "Product2"]).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert!(world.number(products).await > 0);
 }
