@@ -21,9 +21,10 @@ export class Clock {
     this.#later();
   }
 
-  /** There is news: ages are told as of now. */
+  /** There is news: ages are told as of now. An unattended clock then waits its whole time again. */
   tell(): void {
     this.now = Date.now();
+    if (!this.#isAttended) this.#later();
   }
 
   #used(): void {
@@ -42,7 +43,7 @@ export class Clock {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(
       () => {
-        if (!document.hidden) this.tell();
+        if (!document.hidden) this.now = Date.now();
         this.#later();
       },
       this.#isAttended ? SECOND : UNATTENDED_MS,

@@ -48,6 +48,17 @@ describe('the clock', () => {
     expect(clock.now).toBe(1_065_800);
   });
 
+  it('waits anew after news while nobody is there: one drawing does for both', () => {
+    fakeWindow();
+    const clock = new Clock();
+    vi.advanceTimersByTime(48_000);
+    clock.tell();
+    vi.advanceTimersByTime(9_999);
+    expect(clock.now).toBe(1_048_000);
+    vi.advanceTimersByTime(1);
+    expect(clock.now).toBe(1_058_000);
+  });
+
   it('stands still while the window is hidden', () => {
     const { page, show } = fakeWindow();
     const clock = new Clock();
