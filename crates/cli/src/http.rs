@@ -74,13 +74,11 @@ async fn health(State(shown): State<Shown>) -> Response {
 
 async fn queue(State(shown): State<Shown>) -> Response {
     let status = api::status::status(&shown.engine).await;
-    match health::Queue::of(&status) {
-        Some(queue) => Json(queue).into_response(),
-        None => {
-            let said = "the database does not answer: nobody knows what waits";
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": said }))).into_response()
-        }
+    if let Some(queue) = health::Queue::of(&status) {
+        return Json(queue).into_response();
     }
+    let said = "the database does not answer: nobody knows what waits";
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": said }))).into_response()
 }
 
 async fn nothing() -> Response {

@@ -79,20 +79,27 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Runs `pause`: running loads stop after the rows in flight, new ones wait.
+/// Runs `pause`: running loads stop after the rows in flight, new ones wait, and events are not applied. Without
+/// objects the stream stops too.
 pub async fn pause(args: PauseArgs, context: &Context) -> anyhow::Result<Exit> {
+    let is_all = args.objects.is_empty();
     let engine = context.open().await?;
-    let paused = objects::pause(&engine, args.objects).await?;
+    let paused = objects::pause(&engine, args.objects).await;
     engine.shutdown().await;
-    context.print(&paused, || format!("Paused: {}. `shadow-sync resume` goes on.", paused.join(", ")))?;
+    let paused = paused?;
+    context.print(&paused, || {
+        let stream = if is_all { " The stream stops too." } else { "" };
+        format!("Paused: {}.{stream} `shadow-sync resume` goes on.", paused.join(", "))
+    })?;
     Ok(Exit::Done)
 }
 
-/// Runs `resume`: loads may run again; `backfill` takes up what was interrupted.
+/// Runs `resume`: the stream goes on, loads may run again; `backfill` takes up what was interrupted.
 pub async fn resume(args: PauseArgs, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open().await?;
-    let resumed = objects::resume(&engine, args.objects).await?;
+    let resumed = objects::resume(&engine, args.objects).await;
     engine.shutdown().await;
+    let resumed = resumed?;
     context.print(&resumed, || {
         format!("Resumed: {}. `shadow-sync backfill` takes up an interrupted load.", resumed.join(", "))
     })?;

@@ -58,9 +58,9 @@ mod tests {
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let client = TlsConnector::from(Arc::new(config));
         let (near, far) = tokio::io::duplex(16 * 1024);
-        let (served, connected) =
-            tokio::join!(server.accept(far), client.connect("localhost".try_into().unwrap(), near));
-        assert!(served.is_ok() && connected.is_ok());
+        let name = "localhost".try_into().unwrap();
+        let (accepted, connected) = tokio::join!(server.accept(far), client.connect(name, near));
+        assert!(accepted.is_ok() && connected.is_ok());
     }
 
     #[test]
