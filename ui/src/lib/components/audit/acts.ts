@@ -1,13 +1,28 @@
 import Activity from '@lucide/svelte/icons/activity';
+import CircleDashed from '@lucide/svelte/icons/circle-dashed';
 import DatabaseBackup from '@lucide/svelte/icons/database-backup';
 import Equal from '@lucide/svelte/icons/equal';
+import Flag from '@lucide/svelte/icons/flag';
+import History from '@lucide/svelte/icons/history';
 import Layers from '@lucide/svelte/icons/layers';
 import ListChecks from '@lucide/svelte/icons/list-checks';
+import OctagonX from '@lucide/svelte/icons/octagon-x';
+import Pause from '@lucide/svelte/icons/pause';
+import StepBack from '@lucide/svelte/icons/step-back';
 import User from '@lucide/svelte/icons/user';
 
 const icons = {
   backfill: DatabaseBackup,
   job: DatabaseBackup,
+  'catch-up': History,
+  formulas: History,
+  hole: CircleDashed,
+  holes: CircleDashed,
+  'dead-letters': OctagonX,
+  replay: StepBack,
+  flag: Flag,
+  flags: Flag,
+  objects: Pause,
   verify: Equal,
   counts: Equal,
   environment: Layers,
