@@ -139,7 +139,10 @@ fn install_log(cli: &Cli) {
         _ => "info,engine=debug,store=debug,salesforce=debug,shadow=debug,shadow_sync=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| default.into());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if is_daemon && cli.global.json {
         log.json().init();
     } else {
