@@ -1,6 +1,6 @@
 //! When what runs by the clock runs next.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
@@ -35,7 +35,7 @@ impl Clockwork {
 
     /// The first run after a moment; none if there is none any more.
     pub fn next_after(&self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let there = moment.with_timezone(&self.time_zone);
+        let there = moment.trunc_subsecs(0).with_timezone(&self.time_zone);
         self.cron.find_next_occurrence(&there, false).ok().map(|next| next.with_timezone(&Utc))
     }
 }
@@ -60,6 +60,13 @@ mod tests {
         let berlin = Clockwork::parse("30 2 * * *", "Europe/Berlin").unwrap();
         let next = berlin.next_after(at("2026-03-28T12:00:00Z")).unwrap();
         assert!(next < at("2026-03-30T12:00:00Z"), "{next}");
+    }
+
+    #[test]
+    fn a_run_is_due_at_the_full_second() {
+        let utc = Clockwork::parse("30 2 * * *", "UTC").unwrap();
+        assert_eq!(utc.next_after(at("2026-01-10T02:29:59.900Z")), Some(at("2026-01-10T02:30:00Z")));
+        assert_eq!(utc.next_after(at("2026-01-10T02:30:00.100Z")), Some(at("2026-01-11T02:30:00Z")));
     }
 
     #[test]

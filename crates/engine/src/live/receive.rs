@@ -27,6 +27,8 @@ use crate::problem::{Answer, Problem};
 
 /// Wall clock and monotonic clock apart by so much: the machine slept.
 const SLEPT: TimeDelta = TimeDelta::seconds(30);
+/// At once, but for a server that closes every stream as soon as it is opened.
+const AFTER_ORDER: Duration = Duration::from_millis(200);
 /// How often the clocks, the pause and the sign-in are looked at.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -239,6 +241,7 @@ impl Receiver {
             Ended::Stopped | Ended::Paused => return Ok(()),
             Ended::InOrder => {
                 tracing::info!(channel.name = %self.channel.name, "Salesforce closed the stream in order; it goes on at once");
+                wait(stop, AFTER_ORDER).await;
                 return Ok(());
             }
             Ended::Slept => {
