@@ -208,9 +208,9 @@ mod tests {
 
     #[test]
     fn each_kind_is_refused_where_the_other_is_meant() {
-        let bound = binding("00D000000000001AAA", "005000000000001AAA");
-        let refreshed = binding("00D000000000002AAA", "005000000000001AAA");
-        let other_user = binding("00D000000000001AAA", "005000000000002AAA");
+        let bound = binding("00D000000000001EAA", "005000000000001AAA");
+        let refreshed = binding("00D000000000002EAA", "005000000000001AAA");
+        let other_user = binding("00D000000000001EAA", "005000000000002AAA");
         assert!(check_kind(RebindKind::Org, &bound, &refreshed).is_ok());
         assert!(check_kind(RebindKind::User, &bound, &other_user).is_ok());
         for (kind, found) in [

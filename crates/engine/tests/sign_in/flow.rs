@@ -219,12 +219,14 @@ fn nothing_secret_is_printed() {
 #[tokio::test]
 async fn a_key_signs_in_by_itself_and_keeps_nothing() {
     let world = World::start().await;
-    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../salesforce/tests/fixtures");
-    let public = std::fs::read_to_string(format!("{fixtures}/test-only-key.pub.pem")).expect("a key");
-    world.simulator.org().register_jwt_key(&public).expect("a public key");
+    let keys = simulator::JwtKeys::make();
+    let folder = tempfile::tempdir().expect("a folder");
+    let private = folder.path().join("key.pem");
+    std::fs::write(&private, &keys.private_pem).expect("a file");
+    world.simulator.org().register_jwt_key(&keys.public_pem).expect("a public key");
     let mut options = world.options();
     options.variables.username = Some(simulator::DEMO_USERNAME.to_owned());
-    options.variables.jwt_key_file = Some(format!("{fixtures}/test-only-key.pem").into());
+    options.variables.jwt_key_file = Some(private);
     let sign_in = world.sign_in_with(options);
     let flow = engine::api::environments::SignInFlow::Jwt;
     let state = sign_in.start(Some(flow)).await.expect("no person is needed");
