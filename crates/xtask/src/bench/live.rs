@@ -104,6 +104,8 @@ impl<'a> Bench<'a> {
         let mut command = place.program();
         command.args(["demo-org", "--json", "--listen", "127.0.0.1:0", "--accounts", "10"]);
         command.args(["--products", products, "--prices", prices, "--daily-events", daily]);
+        // The first keep-alive brings the first position, and with it the hole that is closed before anything counts.
+        command.args(["--keep-alive", "2"]);
         let org = BenchOrg::start(&mut command, &log)?;
         place.write_environment(&org.environment())?;
         for words in [&["migrate", "--yes"][..], &["login"], &["backfill"]] {
@@ -112,15 +114,20 @@ impl<'a> Bench<'a> {
         let log = File::create(place.folder().join("serve.log"))?;
         let mut command = place.shadow_sync(&["serve", "--listen", "127.0.0.1:0"]);
         let daemon = BenchDaemon::start(&mut command, &log)?;
-        daemon.wait_until("the stream is live, and no hole is open", PATIENCE, |metrics| {
-            metrics.sum("sf_shadow_stream_leader") > 0.0
-                && metrics.sum("sf_shadow_workers") > 0.0
-                && metrics.sum("sf_shadow_holes_open") < 1.0
-                && metrics.sum("sf_shadow_dirty_records") < 1.0
+        let database = place.database()?;
+        let begun = Instant::now();
+        while place
+            .sql(&database, "select count(*) from shadow_sync.checkpoints where replay_id is not null")?
+            != "3"
+        {
+            ensure!(begun.elapsed() < PATIENCE, "not every channel was heard in time; see serve.log");
+            thread::sleep(Duration::from_millis(200));
+        }
+        daemon.wait_until("no hole is open", PATIENCE, |metrics| {
+            metrics.sum("sf_shadow_holes_open") < 1.0 && metrics.sum("sf_shadow_dirty_records") < 1.0
         })?;
         // An event within seconds of its record's read is doubted, and fetched whole: that is not what is measured.
         thread::sleep(Duration::from_secs(8));
-        let database = place.database()?;
         Ok(Self { place, database, daemon, org })
     }
 
