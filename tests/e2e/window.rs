@@ -230,6 +230,8 @@ fn start_driver(port: u16, folder: &TempDir, variables: &[(&str, &str)]) -> Driv
         .arg(format!("--port={port}"))
         .env("TAURI_WEBVIEW_AUTOMATION", "true")
         .env("TAURI_AUTOMATION", "true")
+        // A virtual display has no GPU, and Mesa's software renderer now and then crashes under WebKit's compositor.
+        .env("WEBKIT_DISABLE_COMPOSITING_MODE", "1")
         .env("SHADOW_SYNC_BROWSER", "none")
         .env("SHADOW_SYNC_CONFIG", inner("config").join("config.toml"))
         .env("SHADOW_SYNC_DATA_DIR", inner("data"))

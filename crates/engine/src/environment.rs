@@ -119,8 +119,14 @@ impl OpenEnvironment {
     }
 
     /// A new way to Salesforce's events, as who is signed in now.
+    ///
+    /// - **Errors:** SS-7013 where a simulated org's token would go to Salesforce.
     pub(crate) fn new_pubsub(&self) -> Answer<PubSub> {
         let facts = self.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
+        let host = self.config.pubsub_endpoint.host_str().unwrap_or_default();
+        if facts.identity.org_id.is_simulated() && host.ends_with("salesforce.com") {
+            return Err(Box::new(crate::problem::no_simulated_events()));
+        }
         let tokens = self.sign_in.tokens()?;
         let origins = origin_policy(&self.config);
         let options = PubSubOptions {

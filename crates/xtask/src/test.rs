@@ -36,12 +36,12 @@ const CHECKS: [Check; 12] = [
     ("build", 9.0, build),
     ("clippy", 6.0, clippy),
     ("queries", 2.0, queries),
-    ("rust tests", 6.0, rust_tests),
-    ("store on Debian's PostgreSQL", 2.0, store_on_debian),
-    ("kill runs", 3.0, kill_runs),
-    ("doc tests", 1.0, doc_tests),
-    ("clients", 3.0, clients),
-    ("window", 3.0, window),
+    ("rust tests", 8.0, rust_tests),
+    ("store on Debian's PostgreSQL", 1.5, store_on_debian),
+    ("kill runs", 4.0, kill_runs),
+    ("doc tests", 0.5, doc_tests),
+    ("clients", 4.0, clients),
+    ("window", 6.0, window),
 ];
 
 /// The tests of the real window: they need a display.
@@ -109,6 +109,9 @@ fn rust_tests(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     words.extend(["--", "--skip", KILL]);
     let keychain = Keychain::new()?;
     let mut command = keychain.around(workspace.cargo(&words));
+    // Behaviours wait more than they work: for silence, for leases that run out, for processes to end.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+    command.env("RUST_TEST_THREADS", threads.to_string());
     stage.command(command.env("DATABASE_URL", server.url("postgres")))
 }
 

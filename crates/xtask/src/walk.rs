@@ -160,6 +160,8 @@ impl Place {
         let inner = |name: &str| self.folder.join(name).display().to_string();
         vec![
             ("DISPLAY", display.to_owned()),
+            // A virtual display has no GPU, and Mesa's software renderer now and then crashes under WebKit's compositor.
+            ("WEBKIT_DISABLE_COMPOSITING_MODE", "1".to_owned()),
             ("XDG_CONFIG_HOME", inner("config")),
             ("XDG_DATA_HOME", inner("data")),
             ("XDG_CACHE_HOME", inner("cache")),

@@ -126,6 +126,8 @@ async fn begin(
     let config = &environment.config;
     let channels = channels(config.channel.as_deref(), &shadow::Mapping::built_in())
         .map_err(|_| Box::new(no_channel(config)))?;
+    let pubsub = environment.new_pubsub()?;
+    environment.live.keep_pubsub(&pubsub);
     // Channels of an earlier configuration: what they left must not wait for an applier that never comes.
     let names: Vec<_> = channels.iter().map(|channel| channel.name.clone()).collect();
     let given_up = checkpoints::retire_others(store, lease, &names).await?;
@@ -138,8 +140,6 @@ async fn begin(
     for (object, problem) in environment.live.mappings.describe_all(environment, &client).await {
         tracing::warn!(object.name = %object, problem.code = problem.code, "an object cannot be mapped: {}", problem.title);
     }
-    let pubsub = environment.new_pubsub()?;
-    environment.live.keep_pubsub(&pubsub);
     let term =
         Arc::new(Term::new(environment.clone(), store.clone(), client, pubsub, lease.clone(), channels));
     let supervisor = Supervisor::new(ending.clone());

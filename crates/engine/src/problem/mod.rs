@@ -16,7 +16,7 @@ mod stream;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use refusal::refused;
-pub(crate) use stream::refused as stream_refused;
+pub(crate) use stream::{no_simulated_events, refused as stream_refused};
 
 /// Who can mend a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]

@@ -106,3 +106,14 @@ pub(super) fn silent(seconds: u64) -> Problem {
     )
     .mended_by(Mender::Itself)
 }
+
+/// A simulated org's environment that names Salesforce's own event service.
+pub(crate) fn no_simulated_events() -> Problem {
+    Problem::new(
+        "SS-7013",
+        "This environment does not say where its simulated org sends events",
+        "Its event service is Salesforce's own, which does not know a simulated org; its token is not sent there, and nothing is received.",
+    )
+    .step("Set `pubsub_endpoint` to the address that `shadow-sync demo-org` prints as Pub/Sub API.")
+    .act(MendAct::OpenSettings)
+}
