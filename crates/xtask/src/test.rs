@@ -109,9 +109,6 @@ fn rust_tests(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     words.extend(["--", "--skip", KILL]);
     let keychain = Keychain::new()?;
     let mut command = keychain.around(workspace.cargo(&words));
-    // Behaviours wait more than they work: for silence, for leases that run out, for processes to end.
-    let threads = std::thread::available_parallelism().map_or(2, usize::from) * 2;
-    command.env("RUST_TEST_THREADS", threads.to_string());
     stage.command(command.env("DATABASE_URL", server.url("postgres")))
 }
 
