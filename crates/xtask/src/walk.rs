@@ -79,7 +79,9 @@ fn go(window: &Window<'_>, steps: &mut Steps) -> Result<()> {
     steps.tell("the backfill of every object was started");
     for object in OBJECTS {
         let row = of(&format!("ledger-{object}"));
-        let loaded = format!("{row}[data-health='loaded'], {row}[data-health='countsAgree']");
+        let loaded = format!(
+            "{row}[data-health='loaded'], {row}[data-health='countsAgree'], {row}[data-health='live']"
+        );
         window.wait_for(&loaded, steps.left())?;
     }
     steps.tell(&format!("all is loaded: {}", one_line(&window.text(&of("statement"))?)));
