@@ -1,10 +1,11 @@
 //! Loads from the first to the second: everything is accounted for, nothing is written twice, what went is removed.
 
 use engine::api::backfills::{self, BackfillMode, JobState};
+use engine::api::catch_up;
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::world::World;
+use crate::world::{World, names};
 
 const ALL: &[&str] = &["Product2", "PricebookEntry", "Account"];
 
@@ -116,8 +117,20 @@ async fn another_org_is_refused_before_a_byte_is_written(pool: PgPool) {
     let text = text.replace(world.org.base_url().as_str(), other.base_url().as_str());
     std::fs::write(world.config(), text).unwrap();
     world.restart().await;
-    let jobs = world.backfill(&["Product2"]).await;
-    assert_eq!(jobs[0].problem.as_ref().map(|problem| problem.code.as_str()), Some("SS-1304"), "{jobs:?}");
+    let jobs = world.number("select count(*) from shadow_sync.jobs").await;
+    let counts = world.number("select count(*) from shadow_sync.counts").await;
+    let load = backfills::start(&world.engine, names(&["Product2"]), BackfillMode::Auto).await;
+    assert_eq!(load.unwrap_err().code, "SS-1304");
+    let caught_up = catch_up::start(&world.engine, names(&["Product2"]), None).await;
+    assert_eq!(caught_up.unwrap_err().code, "SS-1304");
+    let counted = engine::api::counts::count(&world.engine, names(&["Product2"])).await;
+    assert_eq!(counted.unwrap_err().code, "SS-1304");
+    assert_eq!(
+        world.number("select count(*) from shadow_sync.jobs").await,
+        jobs,
+        "nothing is left to resume"
+    );
+    assert_eq!(world.number("select count(*) from shadow_sync.counts").await, counts);
     assert_eq!(world.number("select count(*) from sf_product_shadow").await, rows);
     assert_eq!(other.org().requests("/jobs/query"), 0, "nothing was asked of the other org's records");
 }
@@ -129,7 +142,7 @@ async fn a_database_that_no_demo_made_takes_no_demo_records(pool: PgPool) {
         .execute(&world.pool)
         .await
         .unwrap();
-    let jobs = world.backfill(&["Account"]).await;
-    assert_eq!(jobs[0].problem.as_ref().map(|problem| problem.code.as_str()), Some("SS-1303"), "{jobs:?}");
+    let load = backfills::start(&world.engine, names(&["Account"]), BackfillMode::Auto).await;
+    assert_eq!(load.unwrap_err().code, "SS-1303");
     assert_eq!(world.number("select count(*) from sf_account_eligibility_shadow").await, 0);
 }

@@ -268,6 +268,7 @@ pub async fn start_where(
     let open = engine.environment()?;
     let store = open.store().await?;
     open.sign_in.client()?;
+    crate::binding::refuse_others(&open, &store).await?;
     let mut turns = Vec::new();
     for mapping in mapped(&objects)? {
         refuse_paused(&store, &mapping.object).await?;

@@ -64,6 +64,7 @@ pub async fn start(
     let open = engine.environment()?;
     let store = open.store().await?;
     open.sign_in.client()?;
+    crate::binding::refuse_others(&open, &store).await?;
     let mut turns = Vec::new();
     for mapping in mapped(&objects)? {
         let row = store::objects::get(&store, &mapping.object).await?;

@@ -55,6 +55,7 @@ pub async fn count(engine: &Engine, objects: Vec<String>) -> Answer<CountsView> 
     let mappings = mapped(&objects)?;
     let store = open.store().await?;
     let client = open.sign_in.client()?;
+    crate::binding::refuse_others(&open, &store).await?;
     let mut counts = Vec::with_capacity(mappings.len());
     for mapping in &mappings {
         let counted = counting::count(&store, &client, mapping).await?;

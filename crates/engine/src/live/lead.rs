@@ -34,27 +34,33 @@ pub(crate) async fn lead(environment: Arc<OpenEnvironment>, stop: CancellationTo
     loop {
         match take(&environment).await {
             Ok(Some((store, lease))) => {
-                environment.live.board.problem(None);
                 let outcome = run_term(&environment, &store, lease, &stop).await;
                 environment.live.board.clear();
                 environment.notices.publish(&[View::Status, View::Stream]);
                 if let Err(problem) = outcome {
-                    environment.live.board.problem(Some(*problem));
+                    cannot_lead(&environment, *problem);
                 }
             }
             Ok(None) => {
                 environment.live.board.problem(None);
             }
             Err(problem) => {
-                if environment.live.board.problem(Some(*problem)) {
-                    environment.notices.publish(&[View::Status, View::Stream]);
-                }
+                cannot_lead(&environment, *problem);
             }
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
+    }
+}
+
+/// Says once why this process does not run the stream, where a person looks and in the log.
+fn cannot_lead(environment: &OpenEnvironment, problem: Problem) {
+    let (code, title) = (problem.code.clone(), problem.title.clone());
+    if environment.live.board.problem(Some(problem)) {
+        tracing::warn!(problem.code = code, "this process cannot run the stream: {title}");
+        environment.notices.publish(&[View::Status, View::Stream]);
     }
 }
 
@@ -99,6 +105,7 @@ async fn run_term(
     let begun = begin(environment, store, &key, &ending).await;
     let outcome = match begun {
         Ok(supervisor) => {
+            environment.live.board.problem(None);
             let lease = hold(environment, store, lease, &ending).await;
             ending.cancel();
             supervisor.stop(PATIENCE).await;
