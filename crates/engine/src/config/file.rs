@@ -267,10 +267,14 @@ impl Reader<'_> {
 
     fn url(&self, key: &str, table: &dyn TableLike, default: &str) -> Result<Url, Error> {
         let text = self.value(key, table)?.unwrap_or_else(|| default.to_owned());
+        let is_loopback = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         Url::parse(&text)
             .ok()
-            .filter(Url::has_host)
-            .ok_or_else(|| self.wrong_value(key, table, &format!("an address such as {default}")))
+            .filter(|url| url.has_host() && (url.scheme() == "https" || is_loopback(url)))
+            .ok_or_else(|| {
+                let expected = format!("an address such as {default} (http only for this machine)");
+                self.wrong_value(key, table, &expected)
+            })
     }
 
     /// A cron expression, in the environment's time zone.
@@ -505,6 +509,7 @@ database_url = "postgres://shadow:hush@db/shop"
             "time_zone = \"Mars/Olympus\"",
             "catch_up_schedule = \"daily\"",
             "channel = \"ShadowSync\"",
+            "pubsub_endpoint = \"http://events.example:7443\"",
             "quota_share = 1.5",
         ] {
             let key = line.split(' ').next().unwrap();
