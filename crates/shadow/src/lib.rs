@@ -10,6 +10,7 @@ mod event_text;
 pub mod fold;
 pub mod hole;
 pub mod ids;
+pub mod keys;
 pub mod lag;
 pub mod lifecycle;
 pub mod live_through;
