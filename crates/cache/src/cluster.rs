@@ -1,0 +1,136 @@
+//! Which masters hold which keys.
+
+use std::collections::{BTreeSet, HashMap};
+
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::Slot;
+use redis::{IntoConnectionInfo, TlsMode, Value};
+
+use crate::Error;
+use crate::connect::{Node, ensure_tls_provider};
+use crate::error::Place;
+use crate::options::{Options, Topology, joined};
+
+/// A master and what it is responsible for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Master {
+    /// The node's own id in a cluster, else its address.
+    pub id: String,
+    /// Where it is.
+    pub host: String,
+    /// Where it is.
+    pub port: u16,
+    /// The hash slots that are its own; empty outside a cluster.
+    pub slots: BTreeSet<u16>,
+}
+
+/// A connection that follows the cluster's redirections.
+pub(crate) async fn connection(options: &Options) -> Result<ClusterConnection, Error> {
+    let address = options.hosts_text();
+    let place = Place { address: &address, user: options.user() };
+    let connected = async {
+        let nodes = options
+            .hosts
+            .iter()
+            .map(|(host, port)| {
+                let info = options.server(host, *port).into_connection_info()?;
+                Ok(info.set_redis_settings(options.settings()))
+            })
+            .collect::<Result<Vec<_>, redis::RedisError>>()?;
+        let mut builder = ClusterClientBuilder::new(nodes)
+            .connection_timeout(options.connect_timeout)
+            .response_timeout(options.command_timeout)
+            .overall_response_timeout(Some(options.command_timeout))
+            .retries(3);
+        if options.is_tls {
+            ensure_tls_provider();
+            builder = builder.tls(TlsMode::Secure);
+        }
+        if let Some(certificates) = options.certificates() {
+            builder = builder.certs(certificates);
+        }
+        builder.build()?.get_async_connection().await
+    };
+    connected.await.map_err(|error| place.connecting(&error))
+}
+
+/// The masters as they stand now.
+///
+/// `known` are nodes that were seen earlier; they are asked after those of the address, which may all be gone.
+pub(crate) async fn masters(options: &Options, known: &[(String, u16)]) -> Result<Vec<Master>, Error> {
+    if options.topology != Topology::Cluster {
+        let node = Node::master(options).await?;
+        let (host, port) = node.address.rsplit_once(':').unwrap_or((&node.address, ""));
+        return Ok(vec![Master {
+            id: node.address.clone(),
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: port.parse().unwrap_or_default(),
+            slots: BTreeSet::new(),
+        }]);
+    }
+    let mut last = None;
+    for (host, port) in options.hosts.iter().chain(known) {
+        match masters_by(options, host, *port).await {
+            Ok(masters) => return Ok(masters),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or(Error::Address { problem: "it names no host".to_owned() }))
+}
+
+async fn masters_by(options: &Options, host: &str, port: u16) -> Result<Vec<Master>, Error> {
+    let mut node = Node::open(options, host, port).await?;
+    let place = Place { address: &node.address, user: options.user() };
+    let answer: Value = redis::cmd("CLUSTER")
+        .arg("SLOTS")
+        .query_async(&mut node.connection)
+        .await
+        .map_err(|error| place.asking(&error, "CLUSTER SLOTS"))?;
+    let masters = masters_of(&answer, host);
+    if masters.is_empty() {
+        return Err(Error::ClusterDown {
+            address: joined(host, port),
+            reason: "it knows of no master that holds any key".to_owned(),
+        });
+    }
+    Ok(masters)
+}
+
+/// Reads the answer to `CLUSTER SLOTS`: per range its ends, then the master, then its replicas.
+fn masters_of(answer: &Value, asked: &str) -> Vec<Master> {
+    let mut masters: HashMap<String, Master> = HashMap::new();
+    let Value::Array(ranges) = answer else { return Vec::new() };
+    for range in ranges {
+        let Value::Array(range) = range else { continue };
+        let [Value::Int(from), Value::Int(to), Value::Array(node), ..] = range.as_slice() else { continue };
+        let [host, Value::Int(port), Value::BulkString(id), ..] = node.as_slice() else { continue };
+        let host = match host {
+            Value::BulkString(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
+            // A node that does not know its own name means the one that it was asked by.
+            _ => asked.to_owned(),
+        };
+        let (Ok(from), Ok(to), Ok(port)) = (u16::try_from(*from), u16::try_from(*to), u16::try_from(*port))
+        else {
+            continue;
+        };
+        let id = String::from_utf8_lossy(id).into_owned();
+        let master = masters.entry(id.clone()).or_insert(Master { id, host, port, slots: BTreeSet::new() });
+        master.slots.extend(from..=to);
+    }
+    let mut masters: Vec<Master> = masters.into_values().collect();
+    masters.sort_by_key(|master| master.slots.first().copied());
+    masters
+}
+
+/// Groups keys so that each group may be named in one command: by slot in a cluster, else all together.
+pub(crate) fn grouped(topology: &Topology, keys: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+    if *topology != Topology::Cluster {
+        return vec![keys];
+    }
+    let mut groups: HashMap<Slot, Vec<Vec<u8>>> = HashMap::new();
+    for key in keys {
+        groups.entry(Slot::for_key(&key)).or_default().push(key);
+    }
+    groups.into_values().collect()
+}
