@@ -21,6 +21,7 @@ pub mod quota;
 pub mod reason;
 pub mod retry;
 pub mod rows;
+pub mod side;
 pub mod value;
 pub mod version;
 

@@ -10,7 +10,7 @@ use crate::mapping::Mapping;
 use crate::prepare::{OwnMark, PreparedChunk, PreparedRecord};
 use crate::reason::Reason;
 use crate::value::Moment;
-use crate::version::{IncomingVersion, ReadMark, StoredVersion, Verdict, compare, lifts_tombstone};
+use crate::version::{IncomingVersion, ReadMark, Sided, StoredVersion, Verdict, compare, lifts_tombstone};
 
 mod contest;
 
@@ -86,6 +86,8 @@ pub struct Current {
     pub parents: HashSet<RecordId>,
     /// The latest request that found a record equal to its row; see [`compare`].
     pub confirmed: i64,
+    /// The last side read of the table.
+    pub sided: Sided,
 }
 
 /// Why a record must be fetched.
@@ -336,7 +338,14 @@ fn read(record: &PreparedRecord, mark: ReadMark, current: &Current) -> Verdict {
     let incoming = IncomingVersion { mark, system_modstamp_ms: record.system_modstamp.0, hash: record.hash };
     match (current.tombstones.get(&record.id), stored_version(&record.id, current)) {
         (Some(tombstone), _) if !lifts_tombstone(mark, tombstone.as_of, tombstone.read_no) => Verdict::Older,
-        (_, Some(stored)) => match compare(&incoming, stored, current.confirmed) {
+        (_, Some(stored)) => match compare(&incoming, stored, current.confirmed, current.sided.fence(stored))
+        {
+            // Dirty perhaps because a side read saw something newer than this read did.
+            Verdict::Equal
+                if current.marks.contains_key(&record.id) && mark.read_no < current.sided.fence(stored) =>
+            {
+                Verdict::Doubtful
+            }
             // A dirty record that turns out to be right is right as of this read: events before it are in it.
             Verdict::Equal if current.marks.contains_key(&record.id) && mark.as_of > stored.as_of => {
                 Verdict::StampOnly

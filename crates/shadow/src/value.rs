@@ -37,7 +37,12 @@ pub fn write_json(
     let start = out.len();
     let written = match field_type {
         FieldType::Text | FieldType::Compound => {
-            write_string(text, out);
+            // Without its NUL characters it is empty, and laid over once more it would be null.
+            if text.bytes().all(|byte| byte == 0) {
+                out.extend_from_slice(b"null");
+            } else {
+                write_string(text, out);
+            }
             Ok(())
         }
         FieldType::Id | FieldType::Reference => write_id(text, out),
