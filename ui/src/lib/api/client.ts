@@ -8,6 +8,7 @@ import type {
   AuditView,
   BackfillMode,
   BackfillPlan,
+  CacheView,
   CountsView,
   DeadLettersView,
   EnvironmentView,
@@ -16,17 +17,22 @@ import type {
   EventsView,
   FlagName,
   FlagView,
+  FlushPlan,
+  FlushScope,
+  FlushView,
   HoleView,
   JobView,
   LagSeries,
   NewEnvironment,
   PreflightView,
+  Probe,
   Problem,
   RecognisedOrg,
   RejectsView,
   ReplayRequest,
   ReplayView,
   StatusView,
+  TriedKeys,
   View,
 } from './shapes';
 
@@ -97,6 +103,25 @@ export interface Api {
   /** Pauses all work on the environment, receiving too, or lets it go on. */
   pauseSync(): Promise<void>;
   resumeSync(): Promise<void>;
+
+  /** The cache: whether it answers, what waits to be deleted, by which rules. */
+  cache(): Promise<CacheView>;
+  /** What a flush would delete; deletes nothing. */
+  previewFlush(scope: FlushScope): Promise<FlushPlan>;
+  /** Starts a flush. `confirm` is the environment's name, where it must be typed. */
+  startFlush(scope: FlushScope, confirm: string | null): Promise<FlushView>;
+  stopFlush(id: string): Promise<void>;
+  /** Flushes ordered by hand, newest first. */
+  flushes(): Promise<FlushView[]>;
+  /** Holds the deletion of keys back, or lets it go on. */
+  holdInvalidations(isHeld: boolean): Promise<void>;
+  setCacheRules(object: string, patterns: string[], templates: string[]): Promise<void>;
+  /** Says that the templates of an object make all of its keys, or that they do not. */
+  declareComplete(object: string, isComplete: boolean): Promise<void>;
+  /** The keys that the templates make of a record of the shadow. */
+  tryKeys(object: string, record: string): Promise<TriedKeys[]>;
+  /** Looks for keys under the patterns that no template makes. */
+  probeCache(): Promise<Probe>;
 
   /** Opens a record of the open environment's org in the system browser. */
   openInBrowser(url: string): Promise<void>;

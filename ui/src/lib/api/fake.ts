@@ -5,6 +5,7 @@
 import type {
   AuditView,
   BackfillPlan,
+  CacheView,
   CountsView,
   DeadLettersView,
   EnvironmentView,
@@ -13,19 +14,25 @@ import type {
   EventsView,
   FlagName,
   FlagView,
+  FlushPlan,
+  FlushScope,
+  FlushView,
   HoleView,
   JobView,
   LagSeries,
   NewEnvironment,
   PreflightView,
+  Probe,
   RecognisedOrg,
   RejectsView,
   ReplayRequest,
   ReplayView,
   StatusView,
+  TriedKeys,
   View,
 } from './shapes';
 import type { Api } from './client';
+import * as cache from './fake/cache';
 import * as events from './fake/events';
 import * as jobs from './fake/jobs';
 import * as live from './fake/live';
@@ -258,6 +265,64 @@ export class FakeApi implements Api {
     this.#heard(['status']);
   }
 
+  async cache(): Promise<CacheView> {
+    if (this.#scene.name === 'database-down') throw databaseDown;
+    return cache.view(this.#scene);
+  }
+
+  async previewFlush(scope: FlushScope): Promise<FlushPlan> {
+    await pause(600);
+    return cache.plan(this.#scene, scope);
+  }
+
+  async startFlush(scope: FlushScope, confirm: string | null): Promise<FlushView> {
+    const started = cache.start(this.#scene, scope, confirm);
+    this.#heard(['cache']);
+    return started;
+  }
+
+  async stopFlush(id: string): Promise<void> {
+    cache.stop(this.#scene, id);
+    this.#heard(['cache']);
+  }
+
+  async flushes(): Promise<FlushView[]> {
+    if (this.#scene.name === 'database-down') throw databaseDown;
+    return this.#scene.cache.flushes;
+  }
+
+  async holdInvalidations(isHeld: boolean): Promise<void> {
+    await pause(200);
+    cache.hold(this.#scene, isHeld);
+    this.#heard(['cache']);
+  }
+
+  async setCacheRules(object: string, patterns: string[], templates: string[]): Promise<void> {
+    await pause(200);
+    cache.setRules(this.#scene, object, { patterns, templates });
+    this.#heard(['cache']);
+  }
+
+  async declareComplete(object: string, isComplete: boolean): Promise<void> {
+    await pause(200);
+    cache.setRules(this.#scene, object, {
+      isComplete,
+      completeBy: isComplete ? 'm.lindqvist@halden.example' : null,
+      completeAt: isComplete ? new Date().toISOString() : null,
+    });
+    this.#heard(['cache']);
+  }
+
+  async tryKeys(object: string, record: string): Promise<TriedKeys[]> {
+    await pause(150);
+    return cache.tryKeys(this.#scene, object, record);
+  }
+
+  async probeCache(): Promise<Probe> {
+    await pause(900);
+    return cache.probe(this.#scene);
+  }
+
   async openInBrowser(): Promise<void> {
     await pause(50);
   }
@@ -273,6 +338,7 @@ export class FakeApi implements Api {
   }
 
   #tick(): void {
+    if (cache.advance(this.#scene)) this.#heard(['cache']);
     if (!this.#scene.frozen && this.#scene.stream !== 'none') this.#arrive();
     const running = this.#scene.jobs.some((job) => job.state === 'running');
     if (!running || this.#scene.frozen) return;

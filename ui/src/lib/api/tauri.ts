@@ -1,7 +1,8 @@
 /** The engine behind the window. Every call is a command of the host; a refusal is a `Problem` as it stands. */
+import { invoke } from '@tauri-apps/api/core';
 import { commands, events } from './bindings';
 import type { Api } from './client';
-import type { View } from './shapes';
+import type { CacheView, FlushPlan, FlushScope, FlushView, Probe, TriedKeys, View } from './shapes';
 
 /** What the host answers where there is nothing to say. */
 const nothing = async (call: Promise<unknown>): Promise<void> => void (await call);
@@ -58,4 +59,18 @@ export class TauriApi implements Api {
   setFlag = (...given: Parameters<typeof commands.setFlag>) => nothing(commands.setFlag(...given));
   pauseSync = () => nothing(commands.pauseObjects([]));
   resumeSync = () => nothing(commands.resumeObjects([]));
+
+  cache = () => invoke<CacheView>('cache_view');
+  previewFlush = (scope: FlushScope) => invoke<FlushPlan>('preview_flush', { scope });
+  startFlush = (scope: FlushScope, confirm: string | null) =>
+    invoke<FlushView>('start_flush', { scope, confirm });
+  stopFlush = (id: string) => nothing(invoke('stop_flush', { id }));
+  flushes = () => invoke<FlushView[]>('list_flushes');
+  holdInvalidations = (isHeld: boolean) => nothing(invoke('hold_invalidations', { isHeld }));
+  setCacheRules = (object: string, patterns: string[], templates: string[]) =>
+    nothing(invoke('set_cache_rules', { object, patterns, templates }));
+  declareComplete = (object: string, isComplete: boolean) =>
+    nothing(invoke('declare_complete', { object, isComplete }));
+  tryKeys = (object: string, record: string) => invoke<TriedKeys[]>('try_keys', { object, record });
+  probeCache = () => invoke<Probe>('probe_cache');
 }

@@ -2,6 +2,7 @@ import { getContext, setContext } from 'svelte';
 import type { Problem } from '$lib/api/shapes';
 import { counted } from '$lib/format/count';
 import type { Console } from './console.svelte';
+import { Flushes } from './flushes.svelte';
 
 const CONTEXT = Symbol('acts');
 
@@ -21,8 +22,12 @@ export class Acts {
   #catchingUp = $state(false);
   #refreshing = $state(false);
   #pausing = $state(false);
+  #holding = $state(false);
+  readonly flushes: Flushes;
 
-  constructor(private readonly app: Console) {}
+  constructor(private readonly app: Console) {
+    this.flushes = new Flushes(app);
+  }
 
   readonly backfill: Act = {
     run: () => (this.planning = this.app.status.data?.objects.map((object) => object.object) ?? []),
@@ -63,6 +68,14 @@ export class Acts {
     run: () => void this.#pauseOrResume(),
     hindered: () => (this.app.status.data?.stream ? false : 'There is no stream'),
     isBusy: () => this.#pausing,
+  };
+
+  /** Holds back the deletion of cache keys, or lets it go on. */
+  readonly hold: Act = {
+    run: () => void this.#holdOrRelease(),
+    hindered: () =>
+      !this.app.cache.data || this.app.cache.data.state === 'none' ? 'No cache in this environment' : false,
+    isBusy: () => this.#holding,
   };
 
   /** Whether the catalogue's mending act is one that works from anywhere. */
@@ -134,6 +147,17 @@ export class Acts {
       await this.app.status.load();
     });
     this.#pausing = false;
+  }
+
+  async #holdOrRelease(): Promise<void> {
+    if (this.#holding) return;
+    this.#holding = true;
+    const isHeld = this.app.cache.data?.heldBy !== null;
+    await this.app.act(isHeld ? 'Release invalidations' : 'Hold invalidations', async () => {
+      await this.app.api.holdInvalidations(!isHeld);
+      await this.app.cache.load();
+    });
+    this.#holding = false;
   }
 }
 

@@ -1,10 +1,12 @@
 import { getContext, setContext } from 'svelte';
 import type {
   AuditView,
+  CacheView,
   CountsView,
   DeadLettersView,
   EnvironmentView,
   FlagView,
+  FlushView,
   HoleView,
   JobView,
   Problem,
@@ -39,6 +41,8 @@ export class Console {
   readonly deadLetters: Resource<DeadLettersView>;
   readonly holes: Resource<HoleView[]>;
   readonly flags: Resource<FlagView[]>;
+  readonly cache: Resource<CacheView>;
+  readonly flushes: Resource<FlushView[]>;
 
   /** The wizard is on screen; `skipping` it needs an environment. */
   wizard = $state<'closed' | 'choose' | 'connect'>('closed');
@@ -64,6 +68,8 @@ export class Console {
     this.deadLetters = new Resource(() => api.deadLetters());
     this.holes = new Resource(() => api.holes());
     this.flags = new Resource(() => api.flags());
+    this.cache = new Resource(() => api.cache());
+    this.flushes = new Resource(() => api.flushes());
     this.onStale(
       [
         'status',
@@ -86,6 +92,10 @@ export class Console {
     this.onStale(['deadLetters'], () => void this.deadLetters.load());
     this.onStale(['holes'], () => void this.holes.load());
     this.onStale(['flags'], () => void this.flags.load());
+    this.onStale(['cache'], () => {
+      void this.cache.load();
+      void this.flushes.load();
+    });
   }
 
   /** Asks for everything and listens for what goes stale. */
@@ -141,8 +151,8 @@ export class Console {
 
   /** What is read from the environment's database. */
   get #ofEnvironment(): Resource<unknown>[] {
-    const { jobs, counts, audit, deadLetters, holes, flags } = this;
-    return [jobs, counts, audit, deadLetters, holes, flags];
+    const { jobs, counts, audit, deadLetters, holes, flags, cache, flushes } = this;
+    return [jobs, counts, audit, deadLetters, holes, flags, cache, flushes];
   }
 
   #reload(stale: Set<View>): void {

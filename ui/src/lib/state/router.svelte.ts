@@ -1,5 +1,14 @@
 /** The pages that exist, in the order of the sidebar. */
-export const pages = ['overview', 'lag', 'events', 'verify', 'backfill', 'audit', 'settings'] as const;
+export const pages = [
+  'overview',
+  'lag',
+  'events',
+  'verify',
+  'backfill',
+  'cache',
+  'audit',
+  'settings',
+] as const;
 export type Page = (typeof pages)[number];
 
 function isPage(text: string | undefined): text is Page {

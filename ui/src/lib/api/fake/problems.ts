@@ -49,3 +49,49 @@ export const topicGone: Problem = {
   act: 'checkAgain',
   details: 'channel=/data/PricebookEntryChangeEvent rpc 7c1e4f0a-51d3 status=InvalidArgument',
 };
+
+export const cacheDown: Problem = {
+  code: 'SS-6001',
+  title: 'The cache does not answer',
+  cause:
+    'Connecting to cache-1:6379 was refused. Keys that must go are kept in order and are deleted when it answers.',
+  mender: 'platformEngineer',
+  steps: ['See that Redis runs on cache-1 and accepts connections on port 6379.'],
+  paste: null,
+  act: 'checkAgain',
+  details: 'cache-1:6379 os error 111',
+};
+
+export const cacheDenied: Problem = {
+  code: 'SS-6003',
+  title: 'The cache does not allow SCAN',
+  cause:
+    'The user shadow may not run SCAN, so that keys can be found by template only. Nothing under a pattern is deleted.',
+  mender: 'platformEngineer',
+  steps: ['Allow the user SCAN and UNLINK on the patterns that are flushed.'],
+  paste: 'ACL SETUSER shadow ~catalog:* ~eligibility:* +scan +unlink +memory|usage',
+  act: 'checkAgain',
+  details: 'NOPERM this user has no permissions to run the scan command',
+};
+
+export const emptyPattern: Problem = {
+  code: 'SS-6010',
+  title: 'The pattern is empty',
+  cause: 'An empty pattern would match nothing, and is most likely a mistake.',
+  mender: 'you',
+  steps: ['Type a pattern such as catalog:*.'],
+  paste: null,
+  act: 'none',
+  details: '',
+};
+
+export const nameMissing: Problem = {
+  code: 'SS-6011',
+  title: 'The name of the environment is missing',
+  cause: 'This flush asks for the name of the environment.',
+  mender: 'you',
+  steps: ['Type the name and flush again.'],
+  paste: null,
+  act: 'none',
+  details: '',
+};

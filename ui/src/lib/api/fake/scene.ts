@@ -1,5 +1,6 @@
 /** A scene: the state in which the scripted engine stands still, or from which it moves on. */
 import type { EnvironmentView, JobView, Problem, SignInState } from '../shapes';
+import { addressOf, cacheOf, type FakeCache } from './cache';
 import { started } from './clock';
 import { doneJobs, failedJob, loadedJobs, runningJob } from './jobs';
 import { environment } from './org';
@@ -24,12 +25,16 @@ export interface Scene {
   flagsOff: Set<string>;
   /** Dead letters that somebody retried or discarded. */
   lettersGone: Set<string>;
+  cache: FakeCache;
 }
 
 /** A scene by its name. */
 export function scene(name: string): Scene {
-  const staging = environment('halden-staging', 'staging', { isOpen: true });
+  const cache = cacheOf(name);
+  const address = { cache: addressOf(cache) };
+  const staging = environment('halden-staging', 'staging', { isOpen: true, ...address });
   const production = environment('halden-production', 'production', {
+    ...address,
     loginUrl: 'https://halden.my.salesforce.com',
   });
   const demo = environment('demo', 'demo', { isOpen: true });
@@ -46,6 +51,7 @@ export function scene(name: string): Scene {
     stream: 'live',
     flagsOff: new Set(),
     lettersGone: new Set(),
+    cache,
   };
   switch (name) {
     case 'first-run':
@@ -86,6 +92,7 @@ export function scene(name: string): Scene {
     case 'stale':
       return { ...base, statusFails: databaseDown };
     case 'production':
+    case 'cache-down':
       return {
         ...base,
         environments: [

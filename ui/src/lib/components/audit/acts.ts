@@ -2,6 +2,7 @@ import Activity from '@lucide/svelte/icons/activity';
 import CircleDashed from '@lucide/svelte/icons/circle-dashed';
 import DatabaseBackup from '@lucide/svelte/icons/database-backup';
 import Equal from '@lucide/svelte/icons/equal';
+import Eraser from '@lucide/svelte/icons/eraser';
 import Flag from '@lucide/svelte/icons/flag';
 import History from '@lucide/svelte/icons/history';
 import Layers from '@lucide/svelte/icons/layers';
@@ -25,6 +26,9 @@ const icons = {
   objects: Pause,
   verify: Equal,
   counts: Equal,
+  cache: Eraser,
+  flush: Eraser,
+  invalidations: Eraser,
   environment: Layers,
   preflight: ListChecks,
   'sign-in': User,

@@ -1,6 +1,7 @@
 import ChartNoAxesColumn from '@lucide/svelte/icons/chart-no-axes-column';
 import DatabaseBackup from '@lucide/svelte/icons/database-backup';
 import Equal from '@lucide/svelte/icons/equal';
+import Eraser from '@lucide/svelte/icons/eraser';
 import ListTree from '@lucide/svelte/icons/list-tree';
 import ScanLine from '@lucide/svelte/icons/scan-line';
 import ScrollText from '@lucide/svelte/icons/scroll-text';
@@ -14,6 +15,7 @@ export const nav = {
   events: { title: 'Events', icon: ListTree, key: 'E' },
   verify: { title: 'Verify', icon: Equal, key: 'V' },
   backfill: { title: 'Backfill', icon: DatabaseBackup, key: 'B' },
+  cache: { title: 'Cache', icon: Eraser, key: 'C' },
   audit: { title: 'Audit', icon: ScrollText, key: 'A' },
   settings: { title: 'Settings', icon: Settings2, key: 'S' },
 } as const satisfies Record<Page, unknown>;
@@ -21,6 +23,6 @@ export const nav = {
 export const groups: Page[][] = [
   ['overview', 'lag', 'events'],
   ['verify'],
-  ['backfill'],
+  ['backfill', 'cache'],
   ['audit', 'settings'],
 ];
