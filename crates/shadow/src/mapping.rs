@@ -11,8 +11,10 @@ use crate::describe::FieldType;
 use crate::ids::ObjectName;
 
 mod built_in;
+mod growth;
 mod resolve;
 
+pub use growth::HeldFields;
 pub use resolve::{resolve, resolve_keeping};
 
 /// Fields that every read selects, whatever the mapping names.
