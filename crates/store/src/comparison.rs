@@ -234,7 +234,8 @@ pub(crate) async fn take_out(
     mark: ReadMark,
 ) -> Result<(), Error> {
     rejects::forget(tx, mapping.object(), &gone.rejected).await?;
-    let mut writer = Writer::new(tx, schema, &mapping.mapping, Writer::children_of(&mapping.children));
+    let (parent, children) = (mapping.parent.as_deref(), Writer::children_of(&mapping.children));
+    let mut writer = Writer::new(tx, schema, &mapping.mapping, parent, children);
     let left = writer.leave(&gone.rows).await?;
     writer.enter_freed(&left.freed).await?;
     writer.note_changes().await?;

@@ -140,8 +140,8 @@ async fn sweep_some(store: &Store, mappings: &[Mapping], mapping: &Mapping) -> R
         .iter()
         .filter(|other| other.parent.as_ref().is_some_and(|parent| parent.object == mapping.object))
         .collect();
-    let mut writer = Writer::new(&mut tx, store.tables_schema(), mapping, children);
     let parent = parent.and_then(|parent| mappings.iter().find(|other| other.object == *parent));
+    let mut writer = Writer::new(&mut tx, store.tables_schema(), mapping, parent, children);
     let mut cured = writer.find_cured(parent, SWEEP_AT_ONCE).await?;
     cured.sort_unstable();
     cured.dedup();

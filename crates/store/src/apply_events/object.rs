@@ -63,7 +63,8 @@ pub(super) async fn apply(
     let mut current = stored.current.clone();
 
     let children = Writer::children_of(&mapping.children);
-    let mut writer = Writer::new(tx, schema, &mapping.mapping, children);
+    let mut writer = Writer::new(tx, schema, &mapping.mapping, mapping.parent.as_deref(), children);
+    writer.received(piece.events.iter().map(|event| event.stored.received_at).min());
     let (mut has_rejects, mut is_outdated) = (locked.has_rejects, false);
     if !sorted.deleted.is_empty() {
         let gone: Vec<RecordId> = sorted.deleted.iter().map(|(id, ..)| *id).collect();

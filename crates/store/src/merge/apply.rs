@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
 use shadow::derived::{shared_value, shown_by_children};
 use shadow::mapping::ColumnKind;
 use shadow::plan::DirtyReason;
@@ -23,8 +22,12 @@ const COPY_PIECE: usize = 256 << 10;
 pub(crate) struct Writer<'w, 't> {
     tx: &'w mut PgTransaction<'t>,
     shape: TableShape<'w>,
+    /// The table that the rows' parents are in.
+    parent: Option<TableShape<'w>>,
     children: Vec<TableShape<'w>>,
     changes: Vec<Changes>,
+    /// When the earliest of the events arrived that are written, if events are.
+    received_at: Option<DateTime<Utc>>,
 }
 
 /// What happened to the records of one object, for who deletes cache keys.
@@ -32,8 +35,8 @@ struct Changes {
     object: ObjectName,
     /// Records that came in or changed.
     ids: Vec<String>,
-    /// What keys may have been made of before.
-    before: Vec<Value>,
+    /// What keys may have been made of before: JSON objects as texts.
+    before: Vec<String>,
 }
 
 /// What left a table.
@@ -51,6 +54,7 @@ impl<'w, 't> Writer<'w, 't> {
         tx: &'w mut PgTransaction<'t>,
         schema: &str,
         mapping: &'w Mapping,
+        parent: Option<&'w Mapping>,
         children: Vec<&'w Mapping>,
     ) -> Self {
         let object = |mapping: &Mapping| Changes {
@@ -62,6 +66,8 @@ impl<'w, 't> Writer<'w, 't> {
             tx,
             changes: std::iter::once(mapping).chain(children.iter().copied()).map(object).collect(),
             shape: TableShape::of(mapping, schema),
+            parent: parent.map(|parent| TableShape::of(parent, schema)),
+            received_at: None,
             children: children.into_iter().map(|child| TableShape::of(child, schema)).collect(),
         }
     }
@@ -69,6 +75,11 @@ impl<'w, 't> Writer<'w, 't> {
     /// The children of a resolved mapping, as [`Self::new`] takes them.
     pub(crate) fn children_of(children: &[Arc<Mapping>]) -> Vec<&Mapping> {
         children.iter().map(AsRef::as_ref).collect()
+    }
+
+    /// Says when the earliest event arrived of those that are written, so that it is known how long caches were stale.
+    pub(crate) fn received(&mut self, at: Option<DateTime<Utc>>) {
+        self.received_at = at;
     }
 
     pub(crate) fn tx(&mut self) -> &mut PgTransaction<'t> {
@@ -119,7 +130,7 @@ impl<'w, 't> Writer<'w, 't> {
             return Ok(());
         }
         let columns = Arrays::of(chunk, places, mark);
-        let mut query = sqlx::query(self.shape.update())
+        let mut query = sqlx::query_as(self.shape.update(self.parent.as_ref()))
             .bind(&columns.ids)
             .bind(&columns.payloads)
             .bind(&columns.stamps)
@@ -133,8 +144,13 @@ impl<'w, 't> Writer<'w, 't> {
                 places.iter().map(|place| chunk.column(&chunk.records[*place], index)).collect();
             query = query.bind(texts);
         }
-        expect_rows(query.execute(&mut **self.tx).await?.rows_affected(), places.len())?;
-        self.changes[0].ids.extend(columns.ids.iter().map(|id| (*id).to_owned()));
+        let written: Vec<(String, String)> = query.fetch_all(&mut **self.tx).await?;
+        expect_rows(written.len() as u64, places.len())?;
+        let changes = &mut self.changes[0];
+        for (id, before) in written {
+            changes.ids.push(id);
+            changes.before.push(before);
+        }
         Ok(())
     }
 
@@ -162,11 +178,6 @@ impl<'w, 't> Writer<'w, 't> {
         expect_rows(written, places.len())
     }
 
-    /// Notes what keys of a changed row may have been made of before.
-    pub(crate) fn note_before(&mut self, id: &RecordId, key: &str) {
-        self.changes[0].before.push(json!({ "id": id, "key": key }));
-    }
-
     /// Takes rows out. Rows of children that point to them move to the rejected records first, so that the
     /// database's cascade finds nothing to remove.
     pub(crate) async fn leave(&mut self, ids: &[RecordId]) -> Result<Left, Error> {
@@ -176,22 +187,22 @@ impl<'w, 't> Writer<'w, 't> {
         }
         let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
         for (child, changes) in self.children.iter().zip(&mut self.changes[1..]) {
-            let Some(move_out) = child.move_out() else { continue };
-            let moved: Vec<(String, String)> = sqlx::query_as(move_out)
+            let Some(move_out) = child.move_out(&self.shape) else { continue };
+            let moved: Vec<String> = sqlx::query_scalar(move_out)
                 .bind(&ids)
                 .bind(child.mapping().object.as_str())
                 .fetch_all(&mut **self.tx)
                 .await?;
             left.moved += moved.len() as u64;
-            let gone = |(id, parent)| json!({ "id": id, "parent": parent, "gone": true });
-            changes.before.extend(moved.into_iter().map(gone));
+            changes.before.extend(moved);
         }
-        let gone: Vec<(String, Option<String>)> =
-            sqlx::query_as(self.shape.delete()).bind(&ids).fetch_all(&mut **self.tx).await?;
+        let delete = self.shape.delete(self.parent.as_ref());
+        let gone: Vec<(Option<String>, String)> =
+            sqlx::query_as(delete).bind(&ids).fetch_all(&mut **self.tx).await?;
         left.rows = gone.len() as u64;
-        for (id, key) in gone {
-            self.changes[0].before.push(json!({ "id": id, "key": key, "gone": true }));
-            left.freed.extend(key);
+        for (freed, before) in gone {
+            self.changes[0].before.push(before);
+            left.freed.extend(freed);
         }
         Ok(left)
     }
@@ -371,10 +382,12 @@ impl<'w, 't> Writer<'w, 't> {
                 continue;
             }
             sqlx::query!(
-                "insert into shadow_sync.invalidations (object, ids, before) values ($1, $2, $3)",
+                "insert into shadow_sync.invalidations (object, ids, before, received_at)
+                 values ($1, $2, $3::text::jsonb, $4)",
                 changes.object.as_str(),
                 &changes.ids,
-                json!(changes.before),
+                format!("[{}]", changes.before.join(",")),
+                self.received_at,
             )
             .execute(&mut **self.tx)
             .await?;

@@ -29,7 +29,7 @@ pub(crate) async fn load(
 ) -> Result<Current, Error> {
     let shape = TableShape::of(&mapping.mapping, schema);
     let ids: Vec<&str> = chunk.records.iter().map(|record| record.id.as_str()).collect();
-    let mut current = Current { confirmed: locked.confirmed, ..Current::default() };
+    let mut current = Current { confirmed: locked.confirmed, sided: locked.sided, ..Current::default() };
     let rows: Vec<StateRow> = sqlx::query_as(shape.state()).bind(&ids).fetch_all(&mut **tx).await?;
     current.rows.reserve(rows.len());
     for (id, as_of, stamp, read_no, hash, created, claim, read_end, is_active) in rows {
@@ -139,7 +139,7 @@ async fn rejects(
         .collect()
 }
 
-async fn tombstones(
+pub(crate) async fn tombstones(
     tx: &mut PgTransaction<'_>,
     object: &ObjectName,
     ids: &[&str],

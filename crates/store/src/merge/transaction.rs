@@ -40,7 +40,8 @@ pub(super) async fn merge_once(
     failpoint::reach("chunk.planned");
     let mark = RowMark { mark: merge.read.mark, read_end: merge.read.end, updated_at: locked.now };
     let children = Writer::children_of(&mapping.children);
-    let mut writer = Writer::new(&mut tx, schema, &mapping.mapping, children);
+    let parent = mapping.parent.as_deref();
+    let mut writer = Writer::new(&mut tx, schema, &mapping.mapping, parent, children);
     let marked = (!plan.keeping.is_empty()).then(|| chunk.marked(&plan.keeping));
     let chunk = marked.as_ref().unwrap_or(chunk);
     let shown = Shown::by_read(&mut writer, &mapping.mapping, chunk, &plan, &current).await?;
@@ -94,7 +95,6 @@ pub(crate) async fn write(
     // on (the constraint is deferrable, so it is checked at the statement's end), then new rows take what is free.
     let left = writer.leave(&leaving).await?;
     writer.update(chunk, &plan.updates, mark).await?;
-    note_old_claims(writer, mapping, chunk, &plan.updates, current);
     writer.update_stamps(chunk, &plan.stamp_only, mark).await?;
     writer.insert(chunk, &plan.inserts, mark).await?;
     let inserted: Vec<RecordId> = plan.inserts.iter().map(id).collect();
@@ -132,24 +132,6 @@ pub(crate) async fn write(
         dirty: plan.dirty.iter().map(|(id, _)| *id).collect(),
         ..MergeOutcome::default()
     })
-}
-
-/// Notes the unique values that changed rows had before: keys may have been made of them.
-fn note_old_claims(
-    writer: &mut Writer<'_, '_>,
-    mapping: &Mapping,
-    chunk: &PreparedChunk,
-    updates: &[usize],
-    current: &Current,
-) {
-    let Some(unique) = Roles::of(mapping).unique else { return };
-    for place in updates {
-        let record = &chunk.records[*place];
-        let old = current.rows.get(&record.id).and_then(|row| row.claim.as_deref());
-        if let Some(old) = old.filter(|old| Some(*old) != chunk.column(record, unique)) {
-            writer.note_before(&record.id, old);
-        }
-    }
 }
 
 /// Clears the marks of records that the read settled, and marks those that must be fetched. A mark that an event

@@ -8,6 +8,8 @@ use sqlx::AssertSqlSafe;
 
 use super::quote::{ident, literal};
 
+mod keys;
+
 /// Our own columns behind the mapped ones, in the order of the table.
 pub(crate) const OWN_COLUMNS: [&str; 8] = [
     "updated_at",
@@ -144,6 +146,20 @@ impl<'a> TableShape<'a> {
         ))
     }
 
+    /// The same, each with its payload's text if that does not show some values already. `$1` ids, `$2` the values of
+    /// each as a JSON object, `$3` whether the payload is wanted in any case.
+    pub(crate) fn state_beside(&self) -> Statement {
+        AssertSqlSafe(format!(
+            "select {key}, as_of, system_modstamp, read_no, row_hash, created_date, {unique}, read_end, {active},
+                    case when $3 or not raw_payload @> new.shown::jsonb then raw_payload::text end
+               from unnest($1::text[], $2::text[]) as new (of_id, shown) join {table} on {key} = new.of_id",
+            key = self.key,
+            active = self.is_active(),
+            unique = self.unique.as_deref().unwrap_or("null::text"),
+            table = self.table,
+        ))
+    }
+
     /// The same with the payload's text, for who lays changes over it. `$1` ids.
     pub(crate) fn state_and_payload(&self) -> Statement {
         AssertSqlSafe(format!(
@@ -230,9 +246,10 @@ impl<'a> TableShape<'a> {
         format!("copy {} ({}) from stdin (format binary)", self.table, self.all_columns())
     }
 
-    /// Overwrites rows. `$1` ids, `$2` payloads, `$3` stamps, `$4` as_of, `$5` read_no, `$6` read_end, `$7` created
-    /// dates, `$8` hashes, then texts per mapped column: arrays, all of them.
-    pub(crate) fn update(&self) -> Statement {
+    /// Overwrites rows; returns key and what keys may have been made of before, of each. `$1` ids, `$2` payloads, `$3`
+    /// stamps, `$4` as_of, `$5` read_no, `$6` read_end, `$7` created dates, `$8` hashes, then texts per mapped column:
+    /// arrays, all of them.
+    pub(crate) fn update(&self, parent: Option<&TableShape<'_>>) -> Statement {
         let columns = self.mapped_columns();
         let arrays = joined(0..columns.len(), |place| format!(", ${}::text[]", place + 9));
         let names = joined(0..columns.len(), |place| format!(", c{place}"));
@@ -248,9 +265,12 @@ impl<'a> TableShape<'a> {
                from unnest($1::text[], $2::text[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[],
                            $7::timestamptz[], $8::bytea[]{arrays})
                     as new (id, raw_payload, system_modstamp, as_of, read_no, read_end, created_date, row_hash{names})
-              where old.{key} = new.id",
+               join {table} as prev on prev.{key} = new.id
+              where old.{key} = new.id
+             returning prev.{key}, {before}",
             table = self.table,
             key = self.key,
+            before = self.before("prev", parent, false),
         ))
     }
 
@@ -269,19 +289,20 @@ impl<'a> TableShape<'a> {
         ))
     }
 
-    /// Deletes rows; returns key and unique value of each. `$1` ids.
-    pub(crate) fn delete(&self) -> Statement {
+    /// Deletes rows; returns unique value and what keys may have been made of, of each. `$1` ids.
+    pub(crate) fn delete(&self, parent: Option<&TableShape<'_>>) -> Statement {
         AssertSqlSafe(format!(
-            "delete from {table} where {key} = any($1) returning {key}, {unique}",
+            "delete from {table} as prev where {key} = any($1) returning {unique}, {before}",
             table = self.table,
             key = self.key,
             unique = self.unique.as_deref().unwrap_or("null::text"),
+            before = self.before("prev", parent, true),
         ))
     }
 
-    /// Moves rows to the rejected records because their parent goes; returns key and parent of each. `$1` parents'
-    /// ids, `$2` object.
-    pub(crate) fn move_out(&self) -> Option<Statement> {
+    /// Moves rows to the rejected records because their parent goes; returns what keys may have been made of, of each.
+    /// `$1` parents' ids, `$2` object.
+    pub(crate) fn move_out(&self, above: &TableShape<'_>) -> Option<Statement> {
         let parent = self.parent.as_deref()?;
         Some(AssertSqlSafe(format!(
             "with gone as (delete from {table} where {parent} = any($1) returning *),
@@ -293,10 +314,11 @@ impl<'a> TableShape<'a> {
                            jsonb_build_object('code', 'missing-product', 'product', {parent}), {parent}, {columns},
                            raw_payload, as_of, system_modstamp, created_date, read_no, read_end, row_hash
                       from gone)
-             select {key}, {parent} from gone",
+             select {before} from gone",
             table = self.table,
             key = self.key,
             columns = self.columns_as_json(),
+            before = self.before("gone", Some(above), true),
         )))
     }
 

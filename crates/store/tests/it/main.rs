@@ -11,6 +11,7 @@ mod events;
 mod frozen;
 mod histories;
 mod holes;
+mod invalidations;
 mod keeping;
 mod live;
 mod merging;

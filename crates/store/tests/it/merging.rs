@@ -113,10 +113,12 @@ async fn a_changed_record_tells_the_caches_what_it_was_before(pool: PgPool) {
     let outcome = world.merge_products(&[product(1, "B").at(1)]).await;
     assert_eq!(outcome.updated, 1);
     let orders = world
-        .query("select array_to_string(ids, ','), before::text from shadow_sync.invalidations order by id desc limit 1")
+        .query(
+            "select array_to_string(ids, ','), before #>> '{0,columns,sku}' from shadow_sync.invalidations
+              order by id desc limit 1",
+        )
         .await;
-    let id = product_id(1).to_string();
-    assert_eq!(orders, [(id.clone(), format!(r#"[{{"id": "{id}", "key": "A"}}]"#))]);
+    assert_eq!(orders, [(product_id(1).to_string(), "A".to_owned())]);
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
