@@ -30,7 +30,8 @@ export class Flushes {
   #own = $state.raw<string[]>([]);
   /** What the engine said of a flush before the list knows it. */
   #begun = $state.raw<FlushView>();
-  #countedIn: string | undefined;
+  /** The environment whose keys were counted. */
+  #countedIn = $state<string>();
 
   constructor(private readonly app: Console) {}
 

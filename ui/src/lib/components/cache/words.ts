@@ -195,6 +195,7 @@ export function statusWords(cache: CacheView | undefined, configured: string | n
   if (cache.state === 'none') return { text: 'No cache', tone: 'plain' };
   if (cache.state === 'down') return { text: 'Cache does not answer', tone: 'fails' };
   const { text, tone } = waitWords(cache);
-  const name = cache.state === 'denied' ? 'Cache' : serverWords({ ...cache, topology: null });
+  if (cache.state === 'denied') return { text: `Cache ${text}`, tone };
+  const name = serverWords({ ...cache, topology: null });
   return tone === 'plain' ? { text: name, tone } : { text: `${name}, ${text}`, tone };
 }
