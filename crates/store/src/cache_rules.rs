@@ -78,5 +78,7 @@ pub async fn set(store: &Store, object: &ObjectName, rules: &KeyRules, who: &str
     if was_complete == Some(true) && !rules.is_complete {
         order_whole_in(&mut tx, std::slice::from_ref(object)).await?;
     }
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    store.ordered();
+    Ok(())
 }

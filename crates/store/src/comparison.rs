@@ -161,6 +161,7 @@ pub async fn remove(
         jobs::removed(&mut tx, job, gone.count()).await?;
     }
     tx.commit().await?;
+    store.ordered();
     Ok(gone.count() as u64)
 }
 

@@ -40,11 +40,22 @@ pub const LIVE_POINTS: &[&str] = &[
     "hole.closed",
 ];
 
+/// Every point of the deletion of cache keys that a change ordered.
+pub const FLUSH_POINTS: &[&str] = &[
+    "keys.due",
+    "keys.deleted",
+    "keys.marked",
+    "keys.again",
+    "patterns.due",
+    "patterns.deleted",
+    "patterns.marked",
+];
+
 /// Ends this process here, if the environment asks for it.
 #[inline]
 pub fn reach(point: &'static str) {
     if cfg!(debug_assertions) {
-        let listed = POINTS.contains(&point) || LIVE_POINTS.contains(&point);
+        let listed = POINTS.contains(&point) || LIVE_POINTS.contains(&point) || FLUSH_POINTS.contains(&point);
         debug_assert!(listed, "{point} is not in a list of points");
         if armed().is_some_and(|armed| armed.is_due(point)) {
             tracing::warn!(point, "ending the process at a failpoint");

@@ -326,7 +326,9 @@ pub async fn last(store: &Store) -> Result<i64, Error> {
 pub async fn order_whole(store: &Store, objects: &[ObjectName]) -> Result<(), Error> {
     let mut tx = store.begin().await?;
     order_whole_in(&mut tx, objects).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    store.ordered();
+    Ok(())
 }
 
 pub(crate) async fn order_whole_in(

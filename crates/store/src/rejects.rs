@@ -152,6 +152,7 @@ async fn sweep_some(store: &Store, mappings: &[Mapping], mapping: &Mapping) -> R
         dirty::mark(&mut tx, &mapping.object, 0, dirty::Source::Sweep, &doubtful).await?;
     }
     tx.commit().await?;
+    store.ordered();
     Ok(entered)
 }
 

@@ -41,6 +41,14 @@ pub struct Store {
     options: StoreOptions,
     tables_schema: Arc<str>,
     connect: Arc<PgConnectOptions>,
+    orders: Arc<Orders>,
+}
+
+/// Tells within this process that orders to delete cache keys were committed.
+#[derive(Debug, Default)]
+struct Orders {
+    committed: tokio::sync::Notify,
+    any: std::sync::atomic::AtomicBool,
 }
 
 /// Made once per session, or per transaction behind a pooler (then with `set local`).
@@ -90,7 +98,13 @@ impl Store {
                 })
             })
             .connect_lazy_with(connect.clone());
-        Ok(Self { pool, options, tables_schema: tables_schema.into(), connect: Arc::new(connect) })
+        Ok(Self {
+            pool,
+            options,
+            tables_schema: tables_schema.into(),
+            connect: Arc::new(connect),
+            orders: Arc::default(),
+        })
     }
 
     /// A store on a pool that is already there, as tests have it.
@@ -98,7 +112,7 @@ impl Store {
         let connect = Arc::new((*pool.connect_options()).clone());
         let options = StoreOptions::default();
         let tables_schema = tables_schema(&mut *pool.acquire().await?, &options).await?.into();
-        Ok(Self { pool, options, tables_schema, connect })
+        Ok(Self { pool, options, tables_schema, connect, orders: Arc::default() })
     }
 
     /// The connection pool.
@@ -116,9 +130,42 @@ impl Store {
         &self.options
     }
 
+    /// Says, after a commit, that it may have ordered the deletion of cache keys.
+    pub(crate) fn ordered(&self) {
+        self.orders.any.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.orders.committed.notify_one();
+    }
+
+    /// Waits until this process commits something that orders the deletion of cache keys; what it committed since it
+    /// last waited counts. One at a time may wait. Others' orders are found by looking.
+    pub async fn until_ordered(&self) {
+        self.orders.committed.notified().await;
+    }
+
+    /// Whether this process ordered the deletion of cache keys.
+    pub fn has_ordered(&self) -> bool {
+        self.orders.any.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
     /// Ends all connections.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+
+    /// Whether another store is this one or a clone of it, and not a later connection to the same database.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.connect, &other.connect)
+    }
+
+    /// A pool beside the store's own, for readers.
+    pub(crate) fn reading_pool(&self, connections: u32, acquire: Duration) -> PgPool {
+        // Readers begin no transactions and hold no locks: settings of ours would bring them nothing. A connection that
+        // broke is found out by its next query.
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(acquire)
+            .test_before_acquire(false)
+            .connect_lazy_with((*self.connect).clone())
     }
 
     /// A connection beside the pool, for who must be known by its backend.

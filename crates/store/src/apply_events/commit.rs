@@ -41,6 +41,9 @@ impl Apply<'_> {
         let events = i64::try_from(piece.events.len()).unwrap_or(i64::MAX);
         checkpoints::advance_in(&mut tx, self.channel, piece.up_to, events).await?;
         tx.commit().await?;
+        if ledger.applied.rows > 0 {
+            self.store.ordered();
+        }
         failpoint::reach("apply.committed");
         let mut applied = ledger.applied;
         applied.holes = opened.len() as u64;

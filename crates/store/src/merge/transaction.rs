@@ -64,6 +64,7 @@ pub(super) async fn merge_once(
     }
     failpoint::reach("chunk.applied");
     tx.commit().await?;
+    merge.store.ordered();
     Ok(outcome)
 }
 
