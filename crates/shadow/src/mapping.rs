@@ -247,6 +247,12 @@ impl ResolvedMapping {
         select("Id,SystemModstamp", self.object(), condition)
     }
 
+    /// The query that reads some fields of every record on the side.
+    pub fn side_soql(&self, fields: &[&str]) -> String {
+        let all: Vec<&str> = ["Id", "SystemModstamp"].into_iter().chain(fields.iter().copied()).collect();
+        select(&all.join(","), self.object(), None)
+    }
+
     /// What the rows' content depends on besides the records: 16 hexadecimal digits that change when the fields
     /// to select or the ways into the columns do. Rows of another shape must be read again.
     pub fn shape(&self) -> String {

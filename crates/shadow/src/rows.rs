@@ -148,6 +148,21 @@ impl RowChunk {
         self.len() >= MAX_ROWS || self.text.len() >= MAX_BYTES
     }
 
+    /// Some of its rows, as a chunk of their own. Panics beyond the last.
+    #[must_use]
+    pub fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        let mut part = Self::new(self.columns.clone());
+        for row in rows.map(|index| self.row(index)) {
+            for column in 0..self.columns.len() {
+                part.text.push_str(row.field(column).unwrap_or_default());
+                // No longer than the whole, whose ends fit.
+                part.ends.push(u32::try_from(part.text.len()).unwrap_or(u32::MAX));
+            }
+            part.finished = part.ends.len();
+        }
+        part
+    }
+
     /// Empties the chunk and keeps its memory.
     pub fn clear(&mut self) {
         self.text.clear();

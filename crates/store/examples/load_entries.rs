@@ -195,6 +195,7 @@ impl Bench {
             shape: self.entry.shape(),
             stamps_only,
             mark: reads::begin(&self.store).await.unwrap(),
+            began_at: None,
         };
         jobs::set_bulk(&self.store, &self.lease, job.id, &bulk).await.unwrap();
         jobs::get(&self.store, job.id).await.unwrap()

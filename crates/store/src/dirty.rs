@@ -300,6 +300,28 @@ pub async fn order(store: &Store, object: &ObjectName, ids: &[RecordId], order: 
     Ok(())
 }
 
+/// Lets only fetches clear the marks of some records that begin at or after a position.
+pub(crate) async fn raise(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    ids: &[RecordId],
+    as_of: i64,
+) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = ids.iter().map(RecordId::as_str).collect();
+    sqlx::query!(
+        "update shadow_sync.dirty set as_of = $3 where object = $1 and record_id = any($2::text[]) and as_of < $3",
+        object.as_str(),
+        &ids as &[&str],
+        as_of,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Clears marks, whatever they wait for: of records that are known to be gone.
 pub(crate) async fn clear(
     tx: &mut PgTransaction<'_>,

@@ -239,6 +239,69 @@ pub async fn extend_until(
     Ok(tx.commit().await?)
 }
 
+/// Fields that can be seen again and that open holes wait for, by name: a side read of them closes those.
+pub async fn thawed(store: &Store, object: &ObjectName) -> Result<Vec<String>, Error> {
+    let mut tx = store.begin().await?;
+    thawed_in(&mut tx, object).await
+}
+
+/// The same in the caller's transaction.
+pub(crate) async fn thawed_in(tx: &mut PgTransaction<'_>, object: &ObjectName) -> Result<Vec<String>, Error> {
+    let fields = sqlx::query_scalar!(
+        r#"select distinct field as "field!"
+             from shadow_sync.holes, jsonb_array_elements_text(detail -> 'fields') as field
+            where object = $1 and closed_at is null and why = 'permission' and needs = 'backfill'
+            order by 1"#,
+        object.as_str(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(fields)
+}
+
+impl Hole {
+    /// The fields whose side read closes it; none if it takes more than that.
+    pub fn fields(&self) -> Option<Vec<&str>> {
+        let fields = self.detail.as_ref()?.get("fields")?.as_array()?;
+        let is_theirs = self.why == HoleWhy::Permission && self.needs == HoleNeeds::Backfill;
+        is_theirs.then(|| fields.iter().filter_map(Value::as_str).collect())
+    }
+}
+
+/// Closes, in the commit that ends a side read, the holes that were opened for nothing but fields that it brought, before
+/// its first request. None while dirty marks stand that stood when it ended.
+pub(crate) async fn close_thawed_in(
+    tx: &mut PgTransaction<'_>,
+    job: JobId,
+    fields: &[String],
+    how: &str,
+) -> Result<Closed, Error> {
+    let holes = sqlx::query!(
+        "update shadow_sync.holes h set closed_at = clock_timestamp(), closed_how = $3, job_id = j.id
+           from shadow_sync.jobs j
+          where j.id = $1 and h.object = j.object and h.closed_at is null
+            and h.why = 'permission' and h.needs = 'backfill'
+            and jsonb_typeof(h.detail -> 'fields') = 'array' and h.detail -> 'fields' <@ to_jsonb($2::text[])
+            and h.opened_at <= j.reads_began_at
+            and not exists (select from shadow_sync.dirty d
+                             where d.object = j.object and d.since <= coalesce(j.reads_ended_at, clock_timestamp()))",
+        job.0,
+        fields,
+        how,
+    )
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    let left = sqlx::query_scalar!(
+        r#"select count(*) as "left!" from shadow_sync.holes h join shadow_sync.jobs j on j.object = h.object
+            where j.id = $1 and h.closed_at is null"#,
+        job.0
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Closed { holes, left: u64::try_from(left).unwrap_or_default() })
+}
+
 /// How many dirty marks a job's holes wait for: those that stood when its reads ended. Zero before any read ended.
 pub async fn waits_for(store: &Store, job: JobId) -> Result<i64, Error> {
     let waiting = sqlx::query_scalar!(

@@ -1,7 +1,7 @@
 //! Jobs: one backfill or catch-up each, with its pages, its numbers, and what a person asked of it.
 
 use chrono::{DateTime, Utc};
-use shadow::{JobId, ObjectName, ReadMark};
+use shadow::{JobId, ObjectName};
 use sqlx::PgTransaction;
 use sqlx::error::DatabaseError;
 
@@ -14,12 +14,14 @@ use crate::objects;
 use crate::session::Store;
 use crate::words::words;
 
+mod bulk;
 mod catch_up;
 mod progress;
 mod row;
 
 use row::select;
 
+pub use bulk::{BulkJob, set_bulk, set_complete};
 pub use catch_up::{NewCatchUp, Window, create_catch_up, reads_begin, reads_ended, set_window, window_read};
 pub use progress::{JobPage, PageEnd, PageProgress, page_started, pages};
 pub(crate) use progress::{Tally, mark_seen, merged, removed, tally};
@@ -35,6 +37,8 @@ words! {
         CatchUp = "catch-up",
         /// The columns that no event carries, of every record.
         Formulas = "formulas",
+        /// The fields that the mapping gained, or that can be seen again, of every record.
+        Fields = "fields",
     }
 }
 
@@ -175,23 +179,6 @@ pub struct Job {
     pub problem: Option<serde_json::Value>,
 }
 
-/// The Bulk job whose results a job reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BulkJob {
-    /// Salesforce's id.
-    pub id: String,
-    /// The API version that created it, which must read it too.
-    pub api_version: String,
-    /// Its query.
-    pub soql: String,
-    /// The shape of the mapping that the query was made of; another shape cannot resume it.
-    pub shape: String,
-    /// Whether it reads only ids and stamps.
-    pub stamps_only: bool,
-    /// Taken before it was created.
-    pub mark: ReadMark,
-}
-
 /// Creates a job, which waits for its turn.
 ///
 /// - **Errors:** [`Error::JobOpen`] if the object has one that is not ended.
@@ -205,6 +192,13 @@ pub async fn create(store: &Store, new: NewJob<'_>) -> Result<Job, Error> {
 /// - **Errors:** [`Error::JobOpen`] if the object has a job that is not ended.
 pub async fn create_formulas(store: &Store, object: &ObjectName, started_by: &str) -> Result<Job, Error> {
     create_as(store, JobKind::Formulas, NewJob { object, condition: None, started_by }).await
+}
+
+/// Creates a side read of the fields that the mapping gained, or that can be seen again; it waits for its turn.
+///
+/// - **Errors:** [`Error::JobOpen`] if the object has a job that is not ended.
+pub async fn create_fields(store: &Store, object: &ObjectName, started_by: &str) -> Result<Job, Error> {
+    create_as(store, JobKind::Fields, NewJob { object, condition: None, started_by }).await
 }
 
 async fn create_as(store: &Store, kind: JobKind, new: NewJob<'_>) -> Result<Job, Error> {
@@ -354,66 +348,6 @@ pub async fn set_numbers(
     Ok(tx.commit().await?)
 }
 
-/// Notes the Bulk job whose results are read from now on, and forgets pages of an earlier one.
-pub async fn set_bulk(store: &Store, lease: &LeaseKey, id: JobId, bulk: &BulkJob) -> Result<(), Error> {
-    let (mut tx, _) = held(store, lease, id).await?;
-    for forget in [
-        sqlx::query!("delete from shadow_sync.job_pages where job_id = $1", id.0),
-        sqlx::query!("delete from shadow_sync.job_seen where job_id = $1", id.0),
-        sqlx::query!("delete from shadow_sync.job_fetch where job_id = $1", id.0),
-        sqlx::query!("delete from shadow_sync.job_removals where job_id = $1", id.0),
-    ] {
-        forget.execute(&mut *tx).await?;
-    }
-    sqlx::query!(
-        "update shadow_sync.jobs
-            set bulk_job_id = $2, api_version = $3, soql = $4, shape = $5, stamps_only = $6, as_of = $7, read_no = $8,
-                read_end = null, removals_waiting = 0, removals_consent = false
-          where id = $1",
-        id.0,
-        bulk.id,
-        bulk.api_version,
-        bulk.soql,
-        bulk.shape,
-        bulk.stamps_only,
-        bulk.mark.as_of,
-        bulk.mark.read_no,
-    )
-    .execute(&mut *tx)
-    .await?;
-    // What a catch-up's window brought stays counted: its Bulk job only compares.
-    sqlx::query!(
-        "update shadow_sync.jobs
-            set records_read = 0, records_inserted = 0, records_updated = 0, records_stamped = 0, records_equal = 0,
-                records_older = 0, records_rejected = 0, records_entered = 0, records_removed = 0, stripped_nuls = 0
-          where id = $1 and kind <> 'catch-up'",
-        id.0,
-    )
-    .execute(&mut *tx)
-    .await?;
-    Ok(tx.commit().await?)
-}
-
-/// Notes that the Bulk job is complete: when, in Salesforce's time, and how many records it announces.
-pub async fn set_complete(
-    store: &Store,
-    lease: &LeaseKey,
-    id: JobId,
-    read_end: DateTime<Utc>,
-    records: Option<i64>,
-) -> Result<(), Error> {
-    let (mut tx, _) = held(store, lease, id).await?;
-    sqlx::query!(
-        "update shadow_sync.jobs set read_end = $2, records_total = coalesce($3, records_total) where id = $1",
-        id.0,
-        read_end,
-        records,
-    )
-    .execute(&mut *tx)
-    .await?;
-    Ok(tx.commit().await?)
-}
-
 /// Ends a run of a job.
 ///
 /// - `state`: [`JobState::Paused`], [`JobState::Cancelled`], [`JobState::Done`] or [`JobState::Failed`].
@@ -425,7 +359,7 @@ pub async fn finish(
     state: JobState,
     problem: Option<&serde_json::Value>,
 ) -> Result<(), Error> {
-    let ending = Ending { state, problem, act: None, closing: None };
+    let ending = Ending { state, problem, act: None, closing: None, brought: None };
     finish_with(store, lease, id, ending).await.map(drop)
 }
 
@@ -441,6 +375,9 @@ pub struct Ending<'a> {
     /// What it has read, if it is done: holes that lie in it are closed. The caller waits first until
     /// [`holes::waits_for`] says that no dirty mark of its reads is left, or they stay open.
     pub closing: Option<&'a Closing>,
+    /// The fields that a side read brought, if it is done: holes that wait for nothing else are closed. The caller waits
+    /// as for `closing`.
+    pub brought: Option<&'a [String]>,
 }
 
 /// Ends a run of a job, records that act, and closes the holes that it mended, in one commit.
@@ -450,7 +387,7 @@ pub async fn finish_with(
     id: JobId,
     ending: Ending<'_>,
 ) -> Result<Closed, Error> {
-    let Ending { state, problem, act, closing } = ending;
+    let Ending { state, problem, act, closing, brought } = ending;
     let (mut tx, _) = held(store, lease, id).await?;
     let ended = matches!(state, JobState::Cancelled | JobState::Done | JobState::Failed);
     let object = sqlx::query_scalar!(
@@ -483,6 +420,10 @@ pub async fn finish_with(
             objects::compared(&mut tx, &object, closing.up_to).await?;
         }
         closed = holes::close_in(&mut tx, id, closing, &format!("job {id}")).await?;
+        failpoint::reach("hole.closing");
+    }
+    if let Some(fields) = brought.filter(|_| state == JobState::Done) {
+        closed = holes::close_thawed_in(&mut tx, id, fields, &format!("job {id}")).await?;
         failpoint::reach("hole.closing");
     }
     failpoint::reach("job.finishing");

@@ -16,10 +16,13 @@ use crate::session::Store;
 
 pub(crate) mod apply;
 mod frozen;
+mod side;
 pub(crate) mod state;
 pub(crate) mod transaction;
 
 use transaction::merge_once;
+
+pub use side::{SideRead, side_read};
 
 /// What became of a chunk's records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

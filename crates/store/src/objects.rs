@@ -1,7 +1,9 @@
 //! The mapped objects: where each stands, whether it is ready, and the lock of who writes its table.
 
 use chrono::{DateTime, Utc};
-use shadow::{Mapping, ObjectName, ObjectState};
+use shadow::mapping::HeldFields;
+use shadow::version::Sided;
+use shadow::{Mapping, ObjectName, ObjectState, ResolvedMapping};
 use sqlx::PgTransaction;
 
 use crate::error::{Error, corrupt};
@@ -136,27 +138,56 @@ pub async fn resume(store: &Store, object: &ObjectName) -> Result<bool, Error> {
     Ok(changed == 1)
 }
 
-/// Records the end of a whole load: the object is live, and loaded in this shape up to this time.
-pub async fn loaded(
-    store: &Store,
-    object: &ObjectName,
-    read_end: DateTime<Utc>,
-    shape: &str,
-) -> Result<(), Error> {
+/// Records the end of a whole load: the object is live, and loaded with this mapping up to this time.
+pub async fn loaded(store: &Store, mapping: &ResolvedMapping, read_end: DateTime<Utc>) -> Result<(), Error> {
+    let held = as_json(&mapping.held())?;
     sqlx::query!(
         "update shadow_sync.objects
-            set loaded_at = $2, loaded_shape = $3, problem = null,
+            set loaded_at = $2, loaded_shape = $3, loaded_fields = $4, problem = null,
                 state = case when state = 'paused' then state else 'live' end,
                 resume_state = case when state = 'paused' then 'live' else null end,
                 state_since = case when state in ('paused', 'live') then state_since else now() end
           where object = $1",
-        object.as_str(),
+        mapping.object().as_str(),
         read_end,
-        shape,
+        mapping.shape(),
+        held,
     )
     .execute(store.pool())
     .await?;
     Ok(())
+}
+
+/// What the rows of an object hold since they were last read; none if it was never loaded, or before that was kept.
+pub async fn held_fields(store: &Store, object: &ObjectName) -> Result<Option<HeldFields>, Error> {
+    let kept = sqlx::query_scalar!(
+        "select loaded_fields from shadow_sync.objects where object = $1",
+        object.as_str()
+    )
+    .fetch_optional(store.pool())
+    .await?
+    .ok_or_else(|| Error::UnknownObject(object.clone()))?;
+    kept.map(serde_json::from_value).transpose().map_err(|error| corrupt("fields of rows", error))
+}
+
+/// Records that a side read brought what a mapping gained since the rows were written.
+pub async fn filled(store: &Store, lease: &LeaseKey, mapping: &ResolvedMapping) -> Result<(), Error> {
+    let held = as_json(&mapping.held())?;
+    let mut tx = store.begin().await?;
+    leases::check(&mut tx, lease).await?;
+    sqlx::query!(
+        "update shadow_sync.objects set loaded_shape = $2, loaded_fields = $3 where object = $1",
+        mapping.object().as_str(),
+        mapping.shape(),
+        held,
+    )
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+fn as_json(held: &HeldFields) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(held).map_err(|error| corrupt("fields of rows", error))
 }
 
 /// Marks an object ready, once: its first load is complete and was counted.
@@ -210,6 +241,8 @@ pub(crate) async fn compared(
 pub(crate) struct Locked {
     /// The latest request that found a record equal to its row.
     pub confirmed: i64,
+    /// The last side read.
+    pub sided: Sided,
     /// Whether any rejected record exists: what does not exist need not be asked for.
     pub has_rejects: bool,
     /// Whether any tombstone exists.
@@ -227,7 +260,7 @@ pub(crate) struct Locked {
 /// transaction is writing.
 pub(crate) async fn lock(tx: &mut PgTransaction<'_>, object: &ObjectName) -> Result<Locked, Error> {
     let row = sqlx::query!(
-        "select confirmed_read_no from shadow_sync.objects where object = $1 for update",
+        "select confirmed_read_no, side_read_no, side_end from shadow_sync.objects where object = $1 for update",
         object.as_str()
     )
     .fetch_optional(&mut **tx)
@@ -245,6 +278,7 @@ pub(crate) async fn lock(tx: &mut PgTransaction<'_>, object: &ObjectName) -> Res
     .await?;
     Ok(Locked {
         confirmed: row.confirmed_read_no,
+        sided: Sided { read_no: row.side_read_no, end: row.side_end.map(Into::into) },
         has_rejects: facts.has_rejects,
         has_tombstones: facts.has_tombstones,
         has_dirty: facts.has_dirty,
@@ -274,6 +308,24 @@ pub(crate) async fn confirm(
         "update shadow_sync.objects set confirmed_read_no = $2 where object = $1 and confirmed_read_no < $2",
         object.as_str(),
         read_no,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes the last side read of an object's table: its request, and its end in Salesforce's time.
+pub(crate) async fn sided(
+    tx: &mut PgTransaction<'_>,
+    object: &ObjectName,
+    read_no: i64,
+    end: DateTime<Utc>,
+) -> Result<(), Error> {
+    sqlx::query!(
+        "update shadow_sync.objects set side_read_no = $2, side_end = $3 where object = $1 and side_read_no < $2",
+        object.as_str(),
+        read_no,
+        end,
     )
     .execute(&mut **tx)
     .await?;

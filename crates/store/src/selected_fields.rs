@@ -14,13 +14,18 @@ use crate::{frozen_fields, settings};
 pub struct Resolved {
     /// The mapping.
     pub mapping: ResolvedMapping,
-    /// Fields that were frozen and can be seen again. A hole is open until every record was read once.
+    /// Fields that were frozen and can be seen again. A hole is open until they were read on the side.
     pub thawed: Vec<String>,
+}
+
+/// The fields of an object as they were selected last; none if it was never described.
+pub async fn known(store: &Store, object: &ObjectName) -> Result<Vec<SelectedField>, Error> {
+    Ok(settings::get(store, &setting(object)).await?.unwrap_or_default())
 }
 
 /// Resolves a mapping as the sync user's eyes see its object. Fields that these saw before and see no longer are frozen:
 /// records keep their last values, and [`frozen_fields`] lists them. One that can be seen again opens a hole, which a
-/// backfill closes.
+/// side read closes.
 ///
 /// - **Errors:** those of the database; inside, what the mapping lacks in this org, and then nothing is noted.
 pub async fn resolve(
@@ -54,7 +59,7 @@ pub async fn resolve(
     Ok(Ok(Resolved { mapping: resolved, thawed }))
 }
 
-/// What changed while a field was out of sight is not known, and no stamp tells: every record must be read once.
+/// What changed while a field was out of sight is not known, and no stamp tells: it must be read once of every record.
 async fn open_hole(store: &Store, object: &ObjectName, thawed: &[String]) -> Result<(), Error> {
     let mut tx = store.begin().await?;
     let span = sqlx::query!(
@@ -65,10 +70,13 @@ async fn open_hole(store: &Store, object: &ObjectName, thawed: &[String]) -> Res
     )
     .fetch_one(&mut *tx)
     .await?;
+    // An open hole is widened: what it waits for is waited for still.
+    let mut fields = holes::thawed_in(&mut tx, object).await?;
+    fields.extend(thawed.iter().filter(|field| !fields.contains(field)).cloned().collect::<Vec<_>>());
     let hole = NewHole::new(object, HoleWhy::Permission)
         .from(span.since.or(Some(span.now)))
         .until(Some(span.now))
-        .with(serde_json::json!({ "fields": thawed }))
+        .with(serde_json::json!({ "fields": fields }))
         .needing_backfill();
     holes::open_in(&mut tx, &[hole]).await?;
     Ok(tx.commit().await?)

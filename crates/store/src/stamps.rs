@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use shadow::value::parse_moment;
+use shadow::version::SETTLED_AFTER_MS;
 use shadow::{JobId, RecordId, ResolvedMapping, RowChunk, UnreadableChunk};
 use sqlx::PgTransaction;
 
@@ -12,9 +13,6 @@ use crate::jobs::{self, PageProgress, Requested, Tally};
 use crate::leases::{self, LeaseKey};
 use crate::session::Store;
 use crate::tables::shape::TableShape;
-
-/// A row read so soon after its stamp may have missed a change that commits later with the same stamp.
-const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// What a chunk of ids and stamps came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +46,7 @@ pub async fn compare_chunk(
         .await?;
     let settled: HashSet<(&str, DateTime<Utc>)> = stored
         .iter()
-        .filter(|(_, stamp, read_end)| *read_end - *stamp >= SETTLED_AFTER)
+        .filter(|(_, stamp, read_end)| *read_end - *stamp >= TimeDelta::milliseconds(SETTLED_AFTER_MS))
         .map(|(id, stamp, _)| (id.as_str(), *stamp))
         .collect();
     let differs = |(id, stamp): &(&&str, &Option<DateTime<Utc>>)| {

@@ -37,7 +37,7 @@ impl Stored {
         locked: Locked,
     ) -> Result<Self, Error> {
         let shape = TableShape::of(&mapping.mapping, schema);
-        let current = Current { confirmed: locked.confirmed, ..Current::default() };
+        let current = Current { confirmed: locked.confirmed, sided: locked.sided, ..Current::default() };
         let mut stored = Self { current, payloads: HashMap::new(), gone_at: HashMap::new() };
         let rows: Vec<Row> = sqlx::query_as(shape.state_and_payload()).bind(ids).fetch_all(&mut **tx).await?;
         stored.current.rows.reserve(rows.len());

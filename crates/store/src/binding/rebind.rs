@@ -93,7 +93,8 @@ pub async fn rebind(
             set state = case when state = 'paused' then state else 'pending' end,
                 resume_state = case when state = 'paused' then 'pending' end,
                 state_since = now(), problem = null, ready_at = null, loaded_at = null, loaded_shape = null,
-                watermark = null, compared_at = null, formula_refreshed_at = null"
+                watermark = null, compared_at = null, formula_refreshed_at = null,
+                loaded_fields = null, side_end = null"
     )
     .execute(&mut *tx)
     .await?;

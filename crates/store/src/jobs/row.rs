@@ -24,7 +24,7 @@ pub(super) async fn select(
                   records_read, records_inserted, records_updated, records_stamped, records_equal, records_older,
                   records_rejected, records_entered, records_removed, stripped_nuls, api_calls,
                   removals_waiting, removals_consent, problem, from_at, to_at, with_ids, window_read_at,
-                  reads_began_at, reads_ended_at
+                  reads_began_at, reads_ended_at, side_began_at
              from shadow_sync.jobs
             where ($1::int is null or id = $1)
               and ($2::text is null or object = $2)
@@ -84,6 +84,7 @@ struct JobRow {
     window_read_at: Option<DateTime<Utc>>,
     reads_began_at: Option<DateTime<Utc>>,
     reads_ended_at: Option<DateTime<Utc>>,
+    side_began_at: Option<DateTime<Utc>>,
 }
 
 impl JobRow {
@@ -98,6 +99,7 @@ impl JobRow {
                     shape,
                     stamps_only: self.stamps_only,
                     mark: ReadMark { as_of, read_no },
+                    began_at: self.side_began_at,
                 })
             }
             _ => None,

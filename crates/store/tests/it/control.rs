@@ -254,7 +254,7 @@ async fn a_paused_object_remembers_where_it_stood(pool: PgPool) {
     objects::set_state(&world.store, &object, ObjectState::Backfilling, None).await.unwrap();
     assert!(objects::pause(&world.store, &object).await.unwrap());
     assert!(!objects::pause(&world.store, &object).await.unwrap());
-    objects::loaded(&world.store, &object, read_end(), "shape").await.unwrap();
+    objects::loaded(&world.store, &world.account, read_end()).await.unwrap();
     objects::ready(&world.store, &object).await.unwrap();
     assert_eq!(objects::get(&world.store, &object).await.unwrap().state, ObjectState::Paused);
     assert!(objects::resume(&world.store, &object).await.unwrap());
@@ -343,7 +343,7 @@ async fn a_job_ends_together_with_its_audit_entry(pool: PgPool) {
         took_ms: None,
     };
     let key = world.lease.key();
-    let ending = Ending { state: JobState::Done, problem: None, act: Some(act), closing: None };
+    let ending = Ending { state: JobState::Done, problem: None, act: Some(act), closing: None, brought: None };
     jobs::finish_with(&world.store, key, job.id, ending).await.unwrap();
     assert_eq!(jobs::get(&world.store, job.id).await.unwrap().state, JobState::Done);
     assert_eq!(audit::list(&world.store, None, 10).await.unwrap().len(), 1);

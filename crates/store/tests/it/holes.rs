@@ -29,7 +29,7 @@ async fn catch_up(stream: &Stream) -> Job {
 }
 
 async fn end(stream: &Stream, job: &Job, closing: Option<&Closing>) -> Closed {
-    let ending = Ending { state: JobState::Done, problem: None, act: None, closing };
+    let ending = Ending { state: JobState::Done, problem: None, act: None, closing, brought: None };
     jobs::finish_with(&stream.store, stream.lease.key(), job.id, ending).await.unwrap()
 }
 

@@ -40,7 +40,7 @@ async fn a_rebind_empties_the_copy_and_keeps_the_number_line(pool: PgPool) {
     binding::bind(&world.store, &bound_to(OLD, USER, false)).await.unwrap();
     world.merge_products(&[product(1, "A"), product(2, "")]).await;
     world.merge_entries(&[entry(1, 1, "1")]).await;
-    objects::loaded(&world.store, &ObjectName::product(), read_end(), "shape").await.unwrap();
+    objects::loaded(&world.store, &world.product, read_end()).await.unwrap();
     objects::ready(&world.store, &ObjectName::product()).await.unwrap();
     let stream = Stream::start(pool).await;
     stream.append(&[event(1, 1)]).await;
@@ -122,7 +122,7 @@ async fn another_sync_user_empties_nothing_and_asks_for_a_backfill(pool: PgPool)
     let world = World::start(pool.clone()).await;
     binding::bind(&world.store, &bound_to(OLD, USER, false)).await.unwrap();
     world.merge_products(&[product(1, "A")]).await;
-    objects::loaded(&world.store, &ObjectName::product(), read_end(), "shape").await.unwrap();
+    objects::loaded(&world.store, &world.product, read_end()).await.unwrap();
     let next = bound_to(OLD, "005000000000002", false);
     let refused = binding::rebind_user(&world.store, &bound_to(NEW, USER, false), act()).await;
     assert!(matches!(refused, Err(Error::OtherOrg { .. })));

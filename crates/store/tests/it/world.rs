@@ -241,6 +241,7 @@ impl World {
             shape: mapping.shape(),
             stamps_only,
             mark,
+            began_at: None,
         };
         jobs::set_bulk(&self.store, self.lease.key(), job.id, &bulk).await.unwrap();
         jobs::get(&self.store, job.id).await.unwrap()
