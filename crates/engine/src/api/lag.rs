@@ -201,7 +201,7 @@ fn hole(hole: &Hole) -> OutageView {
 fn mark(mark: &ChartMark) -> Option<LagMark> {
     let kind = match mark.kind.as_str() {
         "backfill" | "partial" => LagMarkKind::Backfill,
-        "catch-up" | "formulas" => LagMarkKind::CatchUp,
+        "catch-up" | "formulas" | "fields" => LagMarkKind::CatchUp,
         "flush" => LagMarkKind::Flush,
         _ => return None,
     };

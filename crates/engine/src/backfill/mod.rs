@@ -4,12 +4,13 @@
 //! survive this process is in the store; `progress` holds what only matters while somebody watches.
 
 mod compare;
+mod ending;
 mod fetch;
-mod formulas;
 mod keeper;
 mod pages;
 mod progress;
 mod run;
+mod side;
 mod view;
 mod window;
 
@@ -22,12 +23,13 @@ use shadow::JobId;
 use tokio::sync::watch;
 
 pub(crate) use compare::consent;
+pub(crate) use ending::end_orphan;
 pub(crate) use fetch::{CALL_RECORDS, sweep, unreadable};
-pub(crate) use formulas::volatile;
 pub(crate) use keeper::{held, lease_name};
 pub(crate) use pages::PAGE_RECORDS;
 pub use progress::Progress;
-pub(crate) use run::{drive, end_orphan};
+pub(crate) use run::drive;
+pub(crate) use side::{mends, volatile};
 pub(crate) use view::job_view;
 
 /// What is asked of a running job.
@@ -218,6 +220,13 @@ impl Loads {
     /// The job, if it runs here.
     pub fn live(&self, id: JobId) -> Option<Arc<Live>> {
         self.desk().live.get(&id).cloned()
+    }
+
+    /// Lets every job that runs end where it stands; whoever drives them takes them up again.
+    pub(crate) fn leave_all(&self) {
+        for live in self.desk().live.values() {
+            live.ask(Wish::Leave);
+        }
     }
 
     /// Lets every job stop after its rows in flight, and begins none.

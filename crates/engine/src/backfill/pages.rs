@@ -11,7 +11,7 @@ use salesforce::bulk::Locator;
 use salesforce::{Client, Disposition, Error};
 use shadow::{PreparedChunk, RowChunk, prepare};
 use store::jobs::{self, BulkJob, PageEnd, PageProgress, Requested};
-use store::merge::{self, MergeOutcome};
+use store::merge::{self, MergeOutcome, SideRead};
 use store::reads::{Read, ReadKind};
 use store::stamps;
 use tokio::sync::{Semaphore, mpsc};
@@ -51,12 +51,34 @@ enum Arrival<T> {
     Again { page: i32 },
 }
 
+/// What the pages of a job bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pages {
+    /// Whole records.
+    Whole,
+    /// Ids and stamps, to be compared.
+    Stamps,
+    /// Some fields, to be laid over what is stored.
+    Side {
+        /// Whether every row is made anew and compared; see [`SideRead::is_reshaping`].
+        is_reshaping: bool,
+    },
+}
+
+impl Pages {
+    /// What a load's Bulk job brings.
+    pub(super) fn of(bulk: &BulkJob) -> Self {
+        if bulk.stamps_only { Self::Stamps } else { Self::Whole }
+    }
+}
+
 /// Reads every page that is not merged yet.
 pub(super) async fn load(
     run: &Run,
     client: &Client,
     bulk: &BulkJob,
     read_end: DateTime<Utc>,
+    what: Pages,
 ) -> Answer<Ended> {
     let Some((page, locator)) = first_open(run).await? else { return Ok(Ended::Done) };
     let (downloaded, to_prepare) = mpsc::channel(QUEUE);
@@ -70,12 +92,12 @@ pub(super) async fn load(
         in_flight: in_flight.clone(),
     };
     tasks.spawn(async move { download.pages(page, locator).await.map_err(Box::<Problem>::from) });
-    if bulk.stamps_only {
-        // Ids and stamps need no preparing; the chunks pass as they are.
+    if what != Pages::Whole {
+        // Nothing of them can be prepared without what is stored; the chunks pass as they are.
         let mut to_prepare: mpsc::Receiver<Arrival<RowChunk>> = to_prepare;
         tasks.spawn(async move {
             while let Some(arrival) = to_prepare.recv().await {
-                if prepared.send(arrival.map(|chunk| Ok(Prepared::Stamps(chunk)))?).await.is_err() {
+                if prepared.send(arrival.map(|chunk| Ok(Prepared::AsRead(chunk)))?).await.is_err() {
                     break;
                 }
             }
@@ -102,7 +124,7 @@ pub(super) async fn load(
             Ok(())
         });
     }
-    let ended = merge_all(run, bulk, read_end, &mut to_merge, &in_flight).await;
+    let ended = merge_all(run, bulk, read_end, what, &mut to_merge, &in_flight).await;
     // A merge that stopped early closes its queue, and with it the two steps before it.
     drop(to_merge);
     in_flight.close();
@@ -120,8 +142,8 @@ pub(super) async fn load(
 enum Prepared {
     /// Whole records.
     Whole(PreparedChunk),
-    /// Ids and stamps.
-    Stamps(RowChunk),
+    /// Ids and stamps, or some fields.
+    AsRead(RowChunk),
 }
 
 impl<T> Arrival<T> {
@@ -235,6 +257,7 @@ async fn merge_all(
     run: &Run,
     bulk: &BulkJob,
     read_end: DateTime<Utc>,
+    what: Pages,
     arrivals: &mut mpsc::Receiver<Arrival<Prepared>>,
     in_flight: &Semaphore,
 ) -> Answer<Ended> {
@@ -259,7 +282,7 @@ async fn merge_all(
             Arrival::Rows(piece) => {
                 let is_last = piece.end.is_some();
                 let page = piece.page;
-                let requested = merge_piece(run, bulk, read_end, piece).await?;
+                let requested = merge_piece(run, bulk, read_end, what, piece).await?;
                 if is_last {
                     in_flight.add_permits(1);
                     run.live.progress.page(number(page), PageState::Merged, None);
@@ -281,19 +304,29 @@ async fn merge_piece(
     run: &Run,
     bulk: &BulkJob,
     read_end: DateTime<Utc>,
+    what: Pages,
     piece: Piece<Prepared>,
 ) -> Answer<Requested> {
     let progress = PageProgress { job: run.id, page: piece.page, merged: piece.merged, end: piece.end };
     let page = Some(number(piece.page));
-    match piece.chunk {
-        Prepared::Whole(chunk) => {
+    match (piece.chunk, what) {
+        (Prepared::Whole(chunk), _) => {
             let records = chunk.records.len() as u64;
             let read = Read { mark: bulk.mark, end: read_end, kind: ReadKind::Page(progress) };
             let outcome = merge::merge_prepared(&run.store, &run.lease, &run.mapping, chunk, &read).await?;
             run.live.progress.merged(Instant::now(), page, records, rows_view(&outcome));
             Ok(outcome.requested.unwrap_or(Requested::Run))
         }
-        Prepared::Stamps(chunk) => {
+        (Prepared::AsRead(chunk), Pages::Side { is_reshaping }) => {
+            let records = chunk.len() as u64;
+            let began = bulk.began_at.unwrap_or(DateTime::UNIX_EPOCH);
+            let read =
+                SideRead { mark: bulk.mark, began, end: read_end, is_reshaping, page: Some(progress) };
+            let outcome = merge::side_read(&run.store, &run.lease, &run.mapping, &chunk, &read).await?;
+            run.live.progress.merged(Instant::now(), page, records, rows_view(&outcome));
+            Ok(outcome.requested.unwrap_or(Requested::Run))
+        }
+        (Prepared::AsRead(chunk), Pages::Whole | Pages::Stamps) => {
             let outcome =
                 stamps::compare_chunk(&run.store, &run.lease, &run.mapping, &chunk, &progress).await?;
             let rows = RowsView { equal: small(outcome.equal), ..RowsView::default() };

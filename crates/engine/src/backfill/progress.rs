@@ -28,6 +28,8 @@ struct State {
     done: u64,
     rows: RowsView,
     pages: Vec<PageView>,
+    /// Per page, how many of its records were counted: a page that is downloaded again is not counted twice.
+    counted: Vec<u32>,
     /// (when, done) of late, oldest first.
     recent: VecDeque<(Instant, u64)>,
     samples: Vec<RateSample>,
@@ -65,6 +67,7 @@ impl Progress {
             total: None,
             done,
             rows,
+            counted: pages.iter().map(|page| page.merged).collect(),
             pages,
             recent: VecDeque::from([(now, done)]),
             samples: Vec::new(),
@@ -111,13 +114,12 @@ impl Progress {
     /// Adds a merged chunk: `records` of page `page`, and what happened to them.
     pub fn merged(&self, now: Instant, page: Option<u32>, records: u64, rows: RowsView) {
         let mut held = self.state();
-        held.done += records;
-        held.rows = add(held.rows, rows);
-        let done = held.done;
-        if let Some(page) = page.and_then(|number| held.pages.get_mut((number as usize).saturating_sub(1))) {
-            page.state = PageState::Merging;
-            page.merged = page.merged.saturating_add(u32::try_from(records).unwrap_or(u32::MAX));
+        let gained = held.gained(page, records);
+        if gained > 0 {
+            held.done += gained;
+            held.rows = add(held.rows, rows);
         }
+        let done = held.done;
         held.recent.push_back((now, done));
         while held.recent.len() > 2
             && held.recent.front().is_some_and(|(at, _)| now.duration_since(*at) > RATE_WINDOW)
@@ -129,14 +131,12 @@ impl Progress {
         }
     }
 
-    /// Takes back records of a page that is downloaded again.
+    /// Begins a page anew that is downloaded again.
     pub fn page_again(&self, number: u32) {
         let mut held = self.state();
         if let Some(page) = held.pages.get_mut((number as usize).saturating_sub(1)) {
-            let merged = u64::from(page.merged);
             page.state = PageState::Waiting;
             page.merged = 0;
-            held.done = held.done.saturating_sub(merged);
         }
     }
 
@@ -164,6 +164,21 @@ impl Progress {
 }
 
 impl State {
+    /// Notes merged records of a page; answers how many of them were not counted before.
+    fn gained(&mut self, page: Option<u32>, records: u64) -> u64 {
+        let Some(place) = page.and_then(|number| (number as usize).checked_sub(1)) else { return records };
+        let Some(page) = self.pages.get_mut(place) else { return records };
+        page.state = PageState::Merging;
+        page.merged = page.merged.saturating_add(u32::try_from(records).unwrap_or(u32::MAX));
+        if self.counted.len() <= place {
+            self.counted.resize(place + 1, 0);
+        }
+        let Some(counted) = self.counted.get_mut(place) else { return records };
+        let gained = page.merged.saturating_sub(*counted);
+        *counted = page.merged.max(*counted);
+        u64::from(gained)
+    }
+
     fn rate(&self, now: Instant) -> Option<u32> {
         let (since, before) = *self.recent.front()?;
         let seconds = now.duration_since(since).as_secs_f64();
@@ -247,8 +262,22 @@ mod tests {
         progress.page(1, PageState::Downloading, Some(20));
         progress.merged(start, Some(1), 20, RowsView::default());
         progress.page_again(1);
-        assert_eq!(progress.snapshot(start).done, 0);
         assert_eq!(progress.snapshot(start).pages[0].merged, 0);
+        progress.merged(start, Some(1), 20, RowsView { equal: 20, ..RowsView::default() });
+        let snapshot = progress.snapshot(start);
+        assert_eq!((snapshot.done, snapshot.pages[0].merged, snapshot.rows.equal), (20, 20, 0));
+    }
+
+    #[test]
+    fn a_page_that_an_earlier_run_began_is_not_counted_twice() {
+        let start = Instant::now();
+        let begun = PageView { number: 1, state: PageState::Waiting, records: 50, merged: 30 };
+        let progress = Progress::resumed(start, 30, RowsView::default(), vec![begun]);
+        progress.page(1, PageState::Downloading, Some(50));
+        for _ in 0..5 {
+            progress.merged(start, Some(1), 10, RowsView::default());
+        }
+        assert_eq!(progress.snapshot(start).done, 50);
     }
 
     #[test]

@@ -8,16 +8,17 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use salesforce::bulk::{Operation, PollSchedule};
 use salesforce::{Client, Purpose};
-use shadow::{JobId, ObjectState, ResolvedMapping};
-use store::audit::Act;
+use shadow::{JobId, ResolvedMapping};
 use store::holes::{self, Closing};
-use store::jobs::{self, BulkJob, Ending, Job, JobKind, JobStage, JobState};
+use store::jobs::{self, BulkJob, Job, JobKind, JobStage, JobState};
 use store::leases::LeaseKey;
 use store::{Store, failpoint, reads};
 
+use super::ending::{end, mark_object};
 use super::keeper::Keeper;
 use super::progress::Progress;
-use super::{Live, Turn, Wish, compare, fetch, formulas, pages, view, window};
+use super::pages::Pages;
+use super::{Live, Turn, Wish, compare, fetch, pages, side, view, window};
 use crate::api::backfills::JobStage as ShownStage;
 use crate::binding::bind;
 use crate::environment::OpenEnvironment;
@@ -28,7 +29,7 @@ use crate::resolving::resolve_for_sync;
 /// How often a Bulk job that Salesforce fails is created anew before a person is asked.
 const BULK_TRIES: u32 = 3;
 /// How long the end of a job waits for dirty marks of its own reads; holes stay open if some are left.
-const MARKS_PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const MARKS_PATIENCE: Duration = Duration::from_secs(90);
 /// How long a load waits until the stream has its first position, so that no change falls between the two.
 const STREAM_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -61,12 +62,21 @@ pub(super) struct Run {
     pub live: Arc<Live>,
     pub mapping: Arc<ResolvedMapping>,
     pub id: JobId,
-    /// What was read, once it is complete: holes that lie in it are closed by the commit that ends the job.
-    closing: Mutex<Option<Closing>>,
+    came: Mutex<Came>,
+}
+
+/// What was read, once it is complete: the commit that ends the job closes the holes that it mends.
+#[derive(Debug, Default)]
+pub(super) struct Came {
+    /// Whole records, or what changed within a window.
+    pub closing: Option<Closing>,
+    /// Fields of every record.
+    pub brought: Option<Vec<String>>,
 }
 
 /// Takes jobs of the queue one after the other until none is left.
 pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
+    let mut changes = environment.database.changes();
     while let Some(turn) = environment.loads.next() {
         // A fault of ours in one job must not keep the others from their turn; the job counts as interrupted.
         match AssertUnwindSafe(take_turn(&environment, turn)).catch_unwind().await {
@@ -77,6 +87,10 @@ pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
             Err(_) => tracing::error!(job.id = turn.id.0, "a job ended unexpectedly"),
         }
         environment.loads.ended(turn.id);
+        // On another server it goes on from what that one has of it; nobody asked for it to stop.
+        if environment.database.has_changed(&mut changes).await {
+            environment.loads.enqueue_first(turn);
+        }
         environment.live.holes.notify_one();
         environment.notices.publish(&[View::Jobs, View::Status, View::Counts, View::Rejects, View::Audit]);
     }
@@ -101,79 +115,13 @@ async fn take_turn(environment: &Arc<OpenEnvironment>, turn: Turn) -> Answer<()>
     environment.loads.began(&live);
     keeper.watch(&store, &live);
     let lease = keeper.key().clone();
-    let (outcome, closing) = match run(environment, &store, &lease, &live, &job, turn.whole).await {
-        Ok((outcome, closing)) => (outcome, closing),
-        Err(problem) => (Err(problem), None),
+    let (outcome, came) = match run(environment, &store, &lease, &live, &job, turn.whole).await {
+        Ok((outcome, came)) => (outcome, came),
+        Err(problem) => (Err(problem), Came::default()),
     };
-    let ended = end(environment, &store, &lease, &job, &live, outcome, closing).await;
+    let ended = end(environment, &store, &lease, &job, &live, outcome, came).await;
     keeper.give_back(&store).await;
     ended
-}
-
-/// Writes down how the run ended.
-async fn end(
-    environment: &OpenEnvironment,
-    store: &Store,
-    lease: &LeaseKey,
-    job: &Job,
-    live: &Live,
-    outcome: Answer<Ended>,
-    closing: Option<Closing>,
-) -> Answer<()> {
-    let took_ms = i64::try_from(live.since.elapsed().as_millis()).unwrap_or(i64::MAX);
-    let (state, problem) = match &outcome {
-        Ok(Ended::Done) => (JobState::Done, None),
-        Ok(Ended::Stopped(Wish::Cancel)) => (JobState::Cancelled, None),
-        Ok(Ended::Stopped(Wish::Pause)) => (JobState::Paused, None),
-        // The row stays as it is: without a lease it counts as interrupted, and whoever comes next resumes it.
-        Ok(Ended::Stopped(Wish::Leave | Wish::Run)) => return Ok(()),
-        Err(problem) => (JobState::Failed, Some(problem)),
-    };
-    let as_json = problem.and_then(|problem| serde_json::to_value(problem).ok());
-    let (result, words) = words_of(job.kind, state);
-    let (who, sentence) = (environment.actor(), format!("{words} {}", job.object));
-    let act = Act {
-        who: &who,
-        host: environment.host.name.as_str(),
-        act: "backfill.end",
-        sentence: &sentence,
-        result,
-        took_ms: Some(took_ms),
-    };
-    let ending = Ending { state, problem: as_json.as_ref(), act: Some(act), closing: closing.as_ref() };
-    let closed = jobs::finish_with(store, lease, job.id, ending).await?;
-    failpoint::reach("hole.closed");
-    if closed.holes > 0 {
-        tracing::info!(object.name = %job.object, holes = closed.holes, left = closed.left, "holes are closed");
-    }
-    mark_object(store, job, state, as_json.as_ref()).await?;
-    failpoint::reach("job.ended");
-    environment.notices.publish(&[View::Audit, View::Holes, View::Lag]);
-    outcome.map(|_| ())
-}
-
-/// How a job's end reads in the audit log: its result and the beginning of the sentence.
-fn words_of(kind: JobKind, state: JobState) -> (&'static str, &'static str) {
-    let words = match kind {
-        JobKind::Backfill | JobKind::Partial => {
-            ["Loaded", "Failed to load", "Cancelled the load of", "Paused the load of"]
-        }
-        JobKind::CatchUp => {
-            ["Caught up", "Failed to catch up", "Cancelled the catch-up of", "Paused the catch-up of"]
-        }
-        JobKind::Formulas => [
-            "Refreshed the formulas of",
-            "Failed to refresh the formulas of",
-            "Cancelled the formula refresh of",
-            "Paused the formula refresh of",
-        ],
-    };
-    match state {
-        JobState::Done => ("done", words[0]),
-        JobState::Failed => ("failed", words[1]),
-        JobState::Cancelled => ("cancelled", words[2]),
-        JobState::Paused | JobState::Pending | JobState::Running => ("done", words[3]),
-    }
 }
 
 async fn run(
@@ -183,9 +131,9 @@ async fn run(
     live: &Arc<Live>,
     job: &Job,
     whole: bool,
-) -> Answer<(Answer<Ended>, Option<Closing>)> {
+) -> Answer<(Answer<Ended>, Came)> {
     let purpose = match job.kind {
-        JobKind::Backfill | JobKind::Partial => Purpose::Backfill,
+        JobKind::Backfill | JobKind::Partial | JobKind::Fields => Purpose::Backfill,
         JobKind::CatchUp => Purpose::CatchUp,
         JobKind::Formulas => Purpose::Formula,
     };
@@ -197,7 +145,9 @@ async fn run(
     bind(environment, store).await?;
     live.progress.stage(ShownStage::Describing);
     jobs::set_stage(store, lease, job.id, JobStage::Describing).await?;
+    let described_at = crate::clock::now();
     let mapping = Arc::new(resolve_for_sync(environment, &client, &job.object).await?);
+    environment.live.mappings.take(&mapping, described_at);
     let run = Run {
         environment: environment.clone(),
         store: store.clone(),
@@ -206,17 +156,18 @@ async fn run(
         live: live.clone(),
         mapping,
         id: job.id,
-        closing: Mutex::new(None),
+        came: Mutex::default(),
     };
     let outcome = match job.kind {
         JobKind::Backfill | JobKind::Partial => run.load(job, whole).await,
         JobKind::CatchUp => run.catch_up(job).await,
-        JobKind::Formulas => formulas::refresh(&run, job).await,
+        JobKind::Formulas => side::refresh(&run, job).await,
+        JobKind::Fields => side::fill(&run, job).await,
     };
     let calls = live.calls().saturating_sub(u64::try_from(job.api_calls).unwrap_or_default());
     jobs::set_numbers(store, lease, job.id, None, i64::try_from(calls).unwrap_or_default()).await?;
-    let closing = run.closing.lock().unwrap_or_else(PoisonError::into_inner).take();
-    Ok((outcome, closing))
+    let came = std::mem::take(&mut *run.came.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((outcome, came))
 }
 
 /// Does something for a job that has ended, under its object's lease and with its mapping.
@@ -241,7 +192,7 @@ pub(super) async fn beside<T>(
         live,
         mapping,
         id: job.id,
-        closing: Mutex::new(None),
+        came: Mutex::default(),
     };
     let outcome = work(&run).await;
     keeper.give_back(store).await;
@@ -307,8 +258,13 @@ impl Run {
                 () = tokio::time::sleep(Duration::from_millis(200)) => {}
             }
         }
-        *self.closing.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing);
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).closing = Some(closing);
         Ok(Ended::Done)
+    }
+
+    /// Says that every record's fields of these names were read.
+    pub(super) fn brought(&self, fields: Vec<String>) {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner).brought = Some(fields);
     }
 
     /// How many records a condition selects.
@@ -352,7 +308,7 @@ impl Run {
     }
 
     /// Results that are gone, and Bulk jobs that Salesforce failed, are asked for again; a resumed one always once.
-    fn may_begin_anew(found: &Problem, tries: u32, is_new: bool) -> bool {
+    pub(super) fn may_begin_anew(found: &Problem, tries: u32, is_new: bool) -> bool {
         let is_bulk = found.code == problem::QUERY_JOB_FAILED || found.code == problem::QUERY_JOB_GONE;
         is_bulk && (tries < BULK_TRIES || !is_new)
     }
@@ -392,6 +348,7 @@ impl Run {
             shape,
             stamps_only,
             mark,
+            began_at: None,
         };
         jobs::set_bulk(&self.store, &self.lease, self.id, &bulk).await?;
         failpoint::reach("bulk.recorded");
@@ -408,7 +365,7 @@ impl Run {
         go_on!(
             self.stage(if bulk.stamps_only { JobStage::ComparingStamps } else { JobStage::Loading }).await?
         );
-        go_on!(pages::load(self, &client, bulk, read_end).await?);
+        go_on!(pages::load(self, &client, bulk, read_end, Pages::of(bulk)).await?);
         go_on!(self.stage(JobStage::Fetching).await?);
         go_on!(fetch::differing(self).await?);
         go_on!(fetch::dirty(self).await?);
@@ -463,36 +420,9 @@ impl Run {
 
     /// Makes the object loaded and ready.
     async fn loaded(&self, read_end: DateTime<Utc>) -> Answer<()> {
-        let object = self.mapping.object();
-        store::objects::loaded(&self.store, object, read_end, &self.mapping.shape()).await?;
-        store::objects::ready(&self.store, object).await?;
+        store::objects::loaded(&self.store, &self.mapping, read_end).await?;
+        store::objects::ready(&self.store, self.mapping.object()).await?;
         failpoint::reach("counts.committed");
         Ok(())
     }
-}
-
-/// Writes down where a job's object stands, unless the object has been ready for long: then only a failure counts.
-async fn mark_object(
-    store: &Store,
-    job: &Job,
-    state: JobState,
-    problem: Option<&serde_json::Value>,
-) -> Answer<()> {
-    let is_ready = store::objects::get(store, &job.object).await?.ready_at.is_some();
-    let next = match state {
-        JobState::Failed => ObjectState::Failed,
-        _ if is_ready => ObjectState::Live,
-        JobState::Running | JobState::Pending | JobState::Paused => ObjectState::Backfilling,
-        JobState::Cancelled | JobState::Done => ObjectState::Pending,
-    };
-    Ok(store::objects::set_state(store, &job.object, next, problem).await?)
-}
-
-/// Ends a job whose process is gone, under its lease.
-pub(crate) async fn end_orphan(environment: &OpenEnvironment, store: &Store, job: &Job) -> Answer<()> {
-    let keeper = Keeper::take(store, &job.object, &environment.host.holder()).await?;
-    let ended = jobs::finish(store, keeper.key(), job.id, JobState::Cancelled, None).await;
-    keeper.give_back(store).await;
-    ended?;
-    mark_object(store, job, JobState::Cancelled, None).await
 }

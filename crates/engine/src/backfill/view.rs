@@ -12,16 +12,16 @@ use crate::problem::Problem;
 /// Puts a job together for the screen.
 ///
 /// - `holder`: who holds the lease of its object; a running job without one was interrupted.
-/// - `is_ours`: whether this process will run it, so that it waits only for its turn.
+/// - `is_awaited`: whether some process will run it, so that it waits only for its turn.
 pub(crate) fn job_view(
     job: &Job,
     pages: &[JobPage],
     live: Option<&Live>,
     holder: Option<String>,
-    is_ours: bool,
+    is_awaited: bool,
 ) -> JobView {
     let snapshot = live.map(|live| live.progress.snapshot(Instant::now()));
-    let state = state(job, holder.is_some() || live.is_some(), is_ours);
+    let state = state(job, holder.is_some() || live.is_some(), is_awaited);
     let problem = job.problem.clone().and_then(|problem| serde_json::from_value::<Problem>(problem).ok());
     JobView {
         id: job.id.to_string(),
@@ -33,7 +33,9 @@ pub(crate) fn job_view(
             jobs::JobKind::Backfill | jobs::JobKind::Partial => JobKind::Backfill,
             jobs::JobKind::CatchUp => JobKind::CatchUp,
             jobs::JobKind::Formulas => JobKind::Formulas,
+            jobs::JobKind::Fields => JobKind::Fields,
         },
+        is_partial: job.kind == jobs::JobKind::Partial,
         started_by: job.started_by.clone(),
         holder,
         started_at: job.started_at.unwrap_or(job.created_at),
@@ -60,10 +62,11 @@ pub(crate) fn job_view(
     }
 }
 
-fn state(job: &Job, is_held: bool, is_ours: bool) -> JobState {
+fn state(job: &Job, is_held: bool, is_awaited: bool) -> JobState {
     match (job.state, job.requested) {
+        (jobs::JobState::Pending, _) if !is_held && !is_awaited => JobState::Interrupted,
         (jobs::JobState::Pending, _) => JobState::Pending,
-        (jobs::JobState::Running, _) if !is_held && is_ours => JobState::Pending,
+        (jobs::JobState::Running, _) if !is_held && is_awaited => JobState::Pending,
         (jobs::JobState::Running, _) if !is_held => JobState::Interrupted,
         (jobs::JobState::Running, jobs::Requested::Pause) => JobState::Pausing,
         (jobs::JobState::Running, jobs::Requested::Cancel) => JobState::Cancelling,

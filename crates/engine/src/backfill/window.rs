@@ -16,7 +16,7 @@ use store::objects;
 use store::reads::{self, Read, ReadKind};
 
 use super::fetch::unreadable;
-use super::pages::{self, rows_view};
+use super::pages::{self, Pages, rows_view};
 use super::run::{Ended, Run, go_on};
 use crate::problem::{Answer, MendAct, Problem};
 
@@ -130,12 +130,13 @@ async fn by_bulk(run: &Run, job: &Job, from: DateTime<Utc>, now: DateTime<Utc>) 
         shape: run.mapping.shape(),
         stamps_only: false,
         mark,
+        began_at: None,
     };
     jobs::set_bulk(&run.store, &run.lease, run.id, &bulk).await?;
     let Some(end) = run.wait_for(&run.client, &bulk).await? else {
         return Ok(Ended::Stopped(run.live.wish()));
     };
-    go_on!(pages::load(run, &run.client, &bulk, end).await?);
+    go_on!(pages::load(run, &run.client, &bulk, end, Pages::Whole).await?);
     if let Err(error) = run.client.delete_query_job(&bulk.id).await {
         tracing::info!(job.id = job.id.0, %error, "the Bulk job's results could not be deleted");
     }

@@ -96,9 +96,17 @@ async fn mend(term: &Term, object: &ObjectName, open: &[Hole]) -> Answer<bool> {
     if has_open_job(term, object).await? {
         return Ok(false);
     }
-    let needs_load = open.is_empty()
-        || open.iter().any(|hole| hole.needs == HoleNeeds::Backfill || hole.from_at.is_none());
-    let created = if needs_load {
+    let mapping = term.environment.live.mappings.get(object);
+    let is_of_fields = match &mapping {
+        Some(mapping) => crate::backfill::mends(&term.store, mapping, open).await?,
+        None => false,
+    };
+    let needs_load = !is_of_fields
+        && (open.is_empty()
+            || open.iter().any(|hole| hole.needs == HoleNeeds::Backfill || hole.from_at.is_none()));
+    let created = if is_of_fields {
+        jobs::create_fields(&term.store, object, SYSTEM).await
+    } else if needs_load {
         let new = NewJob { object, condition: None, started_by: SYSTEM };
         jobs::create(&term.store, new).await
     } else {
@@ -111,11 +119,12 @@ async fn mend(term: &Term, object: &ObjectName, open: &[Hole]) -> Answer<bool> {
         Err(store::Error::JobOpen(_)) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    for hole in open {
+    for hole in open.iter().filter(|hole| !is_of_fields || hole.fields().is_some()) {
         holes::attach_job(&term.store, hole.id, job.id).await?;
     }
     tracing::info!(object.name = %object, holes = open.len(), job.id = job.id.0, "a job mends what is missing");
     let sentence = match open.len() {
+        _ if is_of_fields => format!("Began to fill in fields of {object} that can be seen now"),
         0 => format!("Began to read {object} again, because its fields changed"),
         1 => format!("Began to close a hole of {object}"),
         _ => format!("Began to close holes of {object}"),

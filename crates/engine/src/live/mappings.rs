@@ -53,6 +53,14 @@ impl Mappings {
         Ok(mapping)
     }
 
+    /// Takes over an object's mapping that was described for another purpose: whoever reads or applies from now on sees
+    /// the same fields.
+    pub(crate) fn take(&self, mapping: &Arc<ResolvedMapping>, described_at: DateTime<Utc>) {
+        let held = Held { mapping: mapping.clone(), described_at };
+        let object = mapping.object().clone();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(object, held);
+    }
+
     /// One object's.
     pub(crate) fn get(&self, object: &ObjectName) -> Option<Arc<ResolvedMapping>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(object).map(|held| held.mapping.clone())

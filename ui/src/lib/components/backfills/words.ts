@@ -8,6 +8,7 @@ export const jobKinds: Record<JobKind, string> = {
   backfill: 'backfill',
   catchUp: 'catch-up',
   formulas: 'formula refresh',
+  fields: 'fill of new fields',
 };
 
 /** A job in a sentence: `the catch-up of Account`. */
@@ -25,7 +26,12 @@ export function runningWords(jobs: JobView[]): string {
 
 /** What running jobs do to their objects, for who works: `loads Product2, catches up Account`. */
 export function worksOn(jobs: JobView[]): string {
-  const verbs: Record<JobKind, string> = { backfill: 'loads', catchUp: 'catches up', formulas: 'refreshes' };
+  const verbs: Record<JobKind, string> = {
+    backfill: 'loads',
+    catchUp: 'catches up',
+    formulas: 'refreshes',
+    fields: 'fills new fields of',
+  };
   return jobs.map((job) => `${verbs[job.kind]} ${job.object}`).join(', ');
 }
 
