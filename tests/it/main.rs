@@ -14,6 +14,7 @@ mod bad_input;
 mod catch_up;
 mod cli;
 mod faults;
+mod half_rows;
 mod hand_over;
 mod history;
 mod holes;

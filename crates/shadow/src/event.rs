@@ -240,6 +240,8 @@ pub enum EventValue {
     Whole(i64),
     /// A checkbox.
     Boolean(bool),
+    /// The field changed, and the event does not say to what: who subscribed may not see it.
+    Withheld,
 }
 
 /// One field's new value.

@@ -26,7 +26,8 @@ const DAY_MS: i64 = 86_400_000;
 ///   that its record is rejected as broken instead of stored wrongly.
 pub fn event_text(field_type: FieldType, scale: u32, value: &EventValue) -> Option<Cow<'_, str>> {
     match value {
-        EventValue::Null => None,
+        // What is withheld is nobody's to lay over: see [`crate::fold`].
+        EventValue::Null | EventValue::Withheld => None,
         // Empty is null, as in every read.
         EventValue::Text(text) => (!text.is_empty()).then_some(Cow::Borrowed(text)),
         EventValue::Boolean(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::event::{ChangeKind, EventBody, FieldChange, WhyFetch};
+use crate::event::{ChangeKind, EventBody, EventValue, FieldChange, WhyFetch};
 use crate::event_text::event_text;
 use crate::ids::RecordId;
 use crate::mapping::{ResolvedMapping, SelectedField};
@@ -270,6 +270,15 @@ impl<'m> Fields<'m> {
         self.by_name.get(&name.to_ascii_lowercase()).copied()
     }
 
+    /// Whether a value that events carry is withheld: the field is seen no more, and nobody was told yet. Of fields that are
+    /// known to be out of sight nothing else is expected.
+    fn misses(&self, changes: &[FieldChange]) -> bool {
+        changes
+            .iter()
+            .filter(|change| change.value == EventValue::Withheld)
+            .any(|change| self.place(&change.name).is_some_and(|place| self.mapping.fields[place].in_events))
+    }
+
     /// Lays changed values over a record. Fields that are not selected, and those that no event carries, stay.
     fn lay_over<'a>(
         &self,
@@ -476,6 +485,9 @@ impl<'a> Fold<'_, 'a> {
         event: &RecordEvent<'a>,
         changes: &'a [FieldChange],
     ) -> (EventOutcome, Option<MarkReason>) {
+        if self.fields.misses(changes) {
+            return self.mark(event, MarkReason::Incomplete);
+        }
         if let State::Known(Known::Stored { as_of, read_no, read_end, payload }) = self.state {
             let Some(texts) = self.fields.texts_of(payload) else {
                 return self.mark(event, MarkReason::Incomplete);

@@ -401,7 +401,7 @@ fn text(value: &Value) -> Option<String> {
 
 fn shown(change: &FieldChange) -> Option<String> {
     match &change.value {
-        EventValue::Null => None,
+        EventValue::Null | EventValue::Withheld => None,
         EventValue::Text(text) => Some(text.clone()),
         EventValue::Double(number) => Some(number.to_string()),
         EventValue::Whole(number) => Some(number.to_string()),
@@ -415,6 +415,7 @@ fn as_json(event: &ChangeEvent) -> String {
     let ids: Vec<String> = header.records.ids().iter().map(ToString::to_string).collect();
     let value = |change: &FieldChange| match &change.value {
         EventValue::Null => Value::Null,
+        EventValue::Withheld => json!({ "withheld": true }),
         EventValue::Text(text) => json!(text),
         EventValue::Double(number) => json!(number),
         EventValue::Whole(number) => json!(number),

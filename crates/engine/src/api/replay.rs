@@ -9,7 +9,7 @@ use salesforce::avro::Schema;
 use salesforce::pubsub::Start;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shadow::event::{ChangeEvent, ChannelName, EventBody};
+use shadow::event::{ChangeEvent, ChannelName, EventBody, EventValue};
 use shadow::{Mapping, ObjectName, RecordId, event_text};
 use store::Store;
 use store::change_log;
@@ -330,6 +330,10 @@ fn hear(
                     let Some(field) = mapping.fields.iter().find(|field| field.name == change.name) else {
                         continue;
                     };
+                    if change.value == EventValue::Withheld {
+                        known.values.remove(&change.name);
+                        continue;
+                    }
                     let text = event_text(field.field_type, field.scale, &change.value);
                     known.values.insert(change.name.clone(), text.map(std::borrow::Cow::into_owned));
                 }

@@ -97,16 +97,28 @@ fn patch(layout: &Layout, datum: &Datum, mut values: Values) -> Result<EventBody
     for place in places {
         let field = &layout.fields[place.field];
         let is_nulled = nulled.binary_search(&place).is_ok();
-        let Some(part) = place.part else {
-            whole_field = Some(place.field);
-            patch_field(field, values.take(place.field), is_nulled, &mut changes)?;
-            continue;
+        let before = changes.len();
+        let value = match place.part {
+            None => values.take(place.field),
+            // The field as a whole sorts before its parts, and has brought them all.
+            Some(_) if whole_field == Some(place.field) => continue,
+            Some(part) => values.take_part(place.field, part)?,
         };
-        // The field as a whole sorts before its parts, and has brought them all.
-        if whole_field != Some(place.field) {
-            let value = values.take_part(place.field, part)?;
-            refuse_contradiction(&value, is_nulled)?;
-            push_part(field, part, value, &mut changes)?;
+        // What became null is listed as nulled. A changed field without a value that is not listed there is hidden from
+        // who subscribed: its bit stays, its value does not come.
+        let is_withheld = value == Raw::Null && !is_nulled;
+        match place.part {
+            None => {
+                whole_field = Some(place.field);
+                patch_field(field, value, is_nulled, &mut changes)?;
+            }
+            Some(part) => {
+                refuse_contradiction(&value, is_nulled)?;
+                push_part(field, part, value, &mut changes)?;
+            }
+        }
+        if is_withheld {
+            changes[before..].iter_mut().for_each(|change| change.value = EventValue::Withheld);
         }
     }
     Ok(EventBody::Patch(changes))

@@ -358,9 +358,10 @@ fn an_update_brings_changed_and_nulled_fields_and_nothing_else() {
 }
 
 #[test]
-fn a_changed_field_without_a_value_is_null() {
-    let body = account_body(&Header::update(&["0x04"], &[]), &[]);
-    assert_eq!(body, EventBody::Patch(vec![change("Type", EventValue::Null)]));
+fn a_changed_field_without_a_value_is_null_only_where_it_is_listed_as_nulled() {
+    let body = account_body(&Header::update(&["0x0C"], &["0x08"]), &[]);
+    let (withheld, nulled) = (change("Type", EventValue::Withheld), change("ParentId", EventValue::Null));
+    assert_eq!(body, EventBody::Patch(vec![withheld, nulled]));
 }
 
 #[test]

@@ -300,6 +300,26 @@ fn a_frozen_field_keeps_its_value_whatever_an_event_says() {
     }
 }
 
+#[test]
+fn a_value_that_is_withheld_is_read_and_expected_of_a_frozen_field_alone() {
+    let withheld = EventBody::Patch(vec![
+        change("UnitPrice", EventValue::Double(13.0)),
+        change("Note__c", EventValue::Withheld),
+        change("Unmapped__c", EventValue::Withheld),
+    ]);
+    let update = event(11, 6_000, ChangeKind::Update, &withheld);
+    let folded = run(stored(PAYLOAD), false, &[update]);
+    assert_eq!((words(&folded), &folded.end), (vec!["dirty"], &End::Untouched));
+    assert_eq!(folded.mark.unwrap().reason, MarkReason::Incomplete);
+
+    let mut frozen = mapping(false);
+    for field in frozen.fields.iter_mut().filter(|field| field.name == "Note__c") {
+        (field.in_events, field.is_frozen) = (false, true);
+    }
+    let folded = fold(&Fields::of(&frozen), &id(), stored(PAYLOAD), false, &[update]);
+    assert_eq!(words(&folded), ["applied"]);
+}
+
 /// One record as the org has it.
 #[derive(Debug, Clone)]
 struct Record {
