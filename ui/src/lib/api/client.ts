@@ -100,6 +100,10 @@ export interface Api {
   refreshFormulas(objects: string[]): Promise<void>;
   flags(): Promise<FlagView[]>;
   setFlag(name: FlagName, isOn: boolean): Promise<void>;
+  /** Takes readers off the shadow in every process, whatever the flags say. */
+  tripReads(reason: string): Promise<void>;
+  /** Lets the flags hold again. */
+  resetTrip(): Promise<void>;
   /** Pauses all work on the environment, receiving too, or lets it go on. */
   pauseSync(): Promise<void>;
   resumeSync(): Promise<void>;

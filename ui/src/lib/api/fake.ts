@@ -255,6 +255,18 @@ export class FakeApi implements Api {
     this.#heard(['flags', 'status']);
   }
 
+  async tripReads(reason: string): Promise<void> {
+    await pause(200);
+    this.#scene.trip = { reason, by: 'm.lindqvist@halden.example', at: new Date().toISOString() };
+    this.#heard(['flags', 'status']);
+  }
+
+  async resetTrip(): Promise<void> {
+    await pause(200);
+    this.#scene.trip = null;
+    this.#heard(['flags', 'status']);
+  }
+
   async pauseSync(): Promise<void> {
     this.#scene.stream = 'paused';
     this.#heard(['status']);

@@ -2,7 +2,12 @@
  * The shapes that cross between window and engine, by their plain names. The generator tells apart what the engine
  * writes (optional fields are there, as null) and what it reads (they may be absent): answers are of the first kind.
  */
-import type { Problem_Serialize as Problem, View as GeneratedView } from './bindings';
+import type {
+  FlagName as GeneratedFlagName,
+  FlagView_Serialize,
+  Problem_Serialize as Problem,
+  View as GeneratedView,
+} from './bindings';
 
 export type {
   ChangeKind,
@@ -16,8 +21,6 @@ export type {
   EventRow_Serialize as EventRow,
   EventStep_Serialize as EventStep,
   EventsView_Serialize as EventsView,
-  FlagName,
-  FlagView_Serialize as FlagView,
   HoleView_Serialize as HoleView,
   LagMark_Serialize as LagMark,
   LagSeries_Serialize as LagSeries,
@@ -61,6 +64,17 @@ export type {
   SignInFlow,
   SignInState_Serialize as SignInState,
 } from './bindings';
+
+export type FlagName = GeneratedFlagName | 'compare-reads';
+
+/** Why readers were taken off the shadow in every process. */
+export interface TripView {
+  reason: string;
+  by: string;
+  at: string;
+}
+
+export type FlagView = Omit<FlagView_Serialize, 'name'> & { name: FlagName; trip: TripView | null };
 
 /** What can go stale. */
 export type View = GeneratedView | 'cache';

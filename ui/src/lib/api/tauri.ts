@@ -2,7 +2,17 @@
 import { invoke } from '@tauri-apps/api/core';
 import { commands, events } from './bindings';
 import type { Api } from './client';
-import type { CacheView, FlushPlan, FlushScope, FlushView, Probe, TriedKeys, View } from './shapes';
+import type {
+  CacheView,
+  FlagName,
+  FlagView,
+  FlushPlan,
+  FlushScope,
+  FlushView,
+  Probe,
+  TriedKeys,
+  View,
+} from './shapes';
 
 /** What the host answers where there is nothing to say. */
 const nothing = async (call: Promise<unknown>): Promise<void> => void (await call);
@@ -55,8 +65,10 @@ export class TauriApi implements Api {
   holes = commands.listHoles;
   startCatchUp = (objects: string[]) => nothing(commands.startCatchUp(objects));
   refreshFormulas = (objects: string[]) => nothing(commands.refreshFormulas(objects));
-  flags = commands.listFlags;
-  setFlag = (...given: Parameters<typeof commands.setFlag>) => nothing(commands.setFlag(...given));
+  flags = () => invoke<FlagView[]>('list_flags');
+  setFlag = (name: FlagName, isOn: boolean) => nothing(invoke('set_flag', { name, on: isOn }));
+  tripReads = (reason: string) => nothing(invoke('trip_reads', { reason }));
+  resetTrip = () => nothing(invoke('reset_trip'));
   pauseSync = () => nothing(commands.pauseObjects([]));
   resumeSync = () => nothing(commands.resumeObjects([]));
 

@@ -165,24 +165,29 @@ export function liveStatus(scene: Scene): LiveStatus {
 }
 
 export function flags(scene: Scene): FlagView[] {
-  const isOn = (name: FlagName) => !scene.flagsOff.has(name);
+  const flag = (name: FlagName, explanation: string, change: Partial<FlagView> = {}): FlagView => ({
+    name,
+    isOn: !scene.flagsOff.has(name),
+    explanation,
+    overriddenBy: null,
+    setBy: null,
+    setAt: null,
+    trip: null,
+    ...change,
+  });
+  const reads = scene.trip === null && !scene.flagsOff.has('shadow-reads');
   return [
-    {
-      name: 'event-consumer',
-      isOn: isOn('event-consumer'),
-      explanation: 'Applies change events. While it is off they are still received and stored.',
-      overriddenBy: null,
-      setBy: isOn('event-consumer') ? null : 'm.lindqvist@halden.example',
-      setAt: isOn('event-consumer') ? null : at(0),
-    },
-    {
-      name: 'shadow-reads',
-      isOn: false,
-      explanation: 'Lets readers use the shadow tables.',
-      overriddenBy: 'ENABLE_SF_SHADOW_READS',
-      setBy: null,
-      setAt: null,
-    },
+    flag('event-consumer', 'Stored events are applied as they come.'),
+    flag(
+      'shadow-reads',
+      scene.trip
+        ? 'Readers were taken off the shadow and are served by Salesforce, until a person resets the trip.'
+        : reads
+          ? 'Readers are served from the shadow.'
+          : 'Readers are served by Salesforce.',
+      { isOn: reads, trip: scene.trip },
+    ),
+    flag('compare-reads', 'Answers are not held against Salesforce’s.'),
   ];
 }
 

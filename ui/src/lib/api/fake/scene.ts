@@ -1,7 +1,7 @@
 /** A scene: the state in which the scripted engine stands still, or from which it moves on. */
-import type { EnvironmentView, JobView, Problem, SignInState } from '../shapes';
+import type { EnvironmentView, JobView, Problem, SignInState, TripView } from '../shapes';
 import { addressOf, cacheOf, type FakeCache } from './cache';
-import { started } from './clock';
+import { at, started } from './clock';
 import { doneJobs, failedJob, loadedJobs, runningJob } from './jobs';
 import { environment } from './org';
 import { databaseDown, redirectMismatch } from './problems';
@@ -26,7 +26,14 @@ export interface Scene {
   /** Dead letters that somebody retried or discarded. */
   lettersGone: Set<string>;
   cache: FakeCache;
+  trip: TripView | null;
 }
+
+const tripped: TripView = {
+  reason: '14 of 1,000 compared prices disagreed; 10 are allowed',
+  by: 'comparison',
+  at: at(720),
+};
 
 /** A scene by its name. */
 export function scene(name: string): Scene {
@@ -49,9 +56,10 @@ export function scene(name: string): Scene {
     statusFails: undefined,
     asked: 0,
     stream: 'live',
-    flagsOff: new Set(),
+    flagsOff: new Set(['shadow-reads', 'compare-reads']),
     lettersGone: new Set(),
     cache,
+    trip: name === 'tripped' ? tripped : null,
   };
   switch (name) {
     case 'first-run':
