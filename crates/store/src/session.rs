@@ -9,6 +9,9 @@ use sqlx::{AssertSqlSafe, Connection, PgTransaction};
 use crate::error::Error;
 use crate::tables::quote::ident;
 
+/// A server that took a connection and says nothing for so long is out of reach: without a bound nobody would ever know.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
 /// How to use a database.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -82,9 +85,13 @@ impl Store {
             connect = connect.statement_cache_capacity(0);
         }
         // One connection by hand first: the pool would retry a wrong password until its time is up.
-        let mut first = PgConnection::connect_with(&connect).await?;
-        let tables_schema = tables_schema(&mut first, &options).await?;
-        first.close().await?;
+        let tables_schema = in_time(async {
+            let mut first = PgConnection::connect_with(&connect).await?;
+            let tables_schema = tables_schema(&mut first, &options).await?;
+            first.close().await?;
+            Ok(tables_schema)
+        })
+        .await?;
         let pooled = options.pooled;
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
@@ -170,9 +177,12 @@ impl Store {
 
     /// A connection beside the pool, for who must be known by its backend.
     pub(crate) async fn own_connection(&self) -> Result<PgConnection, Error> {
-        let mut connection = PgConnection::connect_with(&self.connect).await?;
-        sqlx::raw_sql(AssertSqlSafe(settings("set"))).execute(&mut connection).await?;
-        Ok(connection)
+        in_time(async {
+            let mut connection = PgConnection::connect_with(&self.connect).await?;
+            sqlx::raw_sql(AssertSqlSafe(settings("set"))).execute(&mut connection).await?;
+            Ok(connection)
+        })
+        .await
     }
 
     /// Begins a transaction with our settings.
@@ -182,6 +192,14 @@ impl Store {
             sqlx::raw_sql(AssertSqlSafe(settings("set local"))).execute(&mut *tx).await?;
         }
         Ok(tx)
+    }
+}
+
+/// What connecting brings; an error where the server does not answer.
+async fn in_time<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(ANSWERS_WITHIN, connecting).await {
+        Ok(connected) => connected,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }
 }
 
