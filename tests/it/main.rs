@@ -20,6 +20,7 @@ mod history;
 mod holes;
 mod kill;
 mod leases;
+mod one_place;
 mod quota;
 mod real_catalogue;
 mod rejects;
