@@ -18,6 +18,7 @@ mod merging;
 mod rebinding;
 mod removing;
 mod retention;
+mod side;
 mod skus;
 mod stamps;
 mod taking_over;
