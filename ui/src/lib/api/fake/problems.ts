@@ -51,42 +51,43 @@ export const topicGone: Problem = {
 };
 
 export const cacheDown: Problem = {
-  code: 'SS-6001',
-  title: 'The cache does not answer',
-  cause:
-    'Connecting to cache-1:6379 was refused. Keys that must go are kept in order and are deleted when it answers.',
+  code: 'SS-8003',
+  title: 'The cache cannot be reached',
+  cause: 'Redis on cache-1:6379 cannot be reached: connection refused.',
   mender: 'platformEngineer',
-  steps: ['See that Redis runs on cache-1 and accepts connections on port 6379.'],
+  steps: [
+    'Start it, or check the address in redis_url and the network between.',
+    'Changes wait meanwhile and are told to the cache when it is back.',
+  ],
   paste: null,
   act: 'checkAgain',
   details: 'cache-1:6379 os error 111',
 };
 
 export const cacheDenied: Problem = {
-  code: 'SS-6003',
-  title: 'The cache does not allow SCAN',
-  cause:
-    'The user shadow may not run SCAN, so that keys can be found by template only. Nothing under a pattern is deleted.',
+  code: 'SS-8007',
+  title: 'The cache forbids a command that is needed',
+  cause: 'Redis on cache-1:6379 does not let the user shadow run SCAN.',
   mender: 'platformEngineer',
-  steps: ['Allow the user SCAN and UNLINK on the patterns that are flushed.'],
+  steps: ['Allow it to the user, then check again.'],
   paste: 'ACL SETUSER shadow ~catalog:* ~eligibility:* +scan +unlink +memory|usage',
   act: 'checkAgain',
   details: 'NOPERM this user has no permissions to run the scan command',
 };
 
 export const emptyPattern: Problem = {
-  code: 'SS-6010',
-  title: 'The pattern is empty',
-  cause: 'An empty pattern would match nothing, and is most likely a mistake.',
+  code: 'SS-8002',
+  title: 'This is not a pattern of keys',
+  cause: 'The pattern is empty.',
   mender: 'you',
-  steps: ['Type a pattern such as catalog:*.'],
+  steps: ['Write a pattern such as catalog:*'],
   paste: null,
   act: 'none',
   details: '',
 };
 
 export const nameMissing: Problem = {
-  code: 'SS-6011',
+  code: 'SS-8020',
   title: 'The name of the environment is missing',
   cause: 'This flush asks for the name of the environment.',
   mender: 'you',

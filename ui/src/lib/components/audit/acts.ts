@@ -29,6 +29,7 @@ const icons = {
   cache: Eraser,
   flush: Eraser,
   invalidations: Eraser,
+  rules: Eraser,
   environment: Layers,
   preflight: ListChecks,
   'sign-in': User,
