@@ -42,7 +42,10 @@ pub(crate) async fn connection(options: &Options) -> Result<ClusterConnection, E
             .connection_timeout(options.connect_timeout)
             .response_timeout(options.command_timeout)
             .overall_response_timeout(Some(options.command_timeout))
-            .retries(3);
+            // What does not help within half a second is the caller's to try again.
+            .retries(3)
+            .min_retry_wait(20)
+            .max_retry_wait(200);
         if options.is_tls {
             ensure_tls_provider();
             builder = builder.tls(TlsMode::Secure);
@@ -52,7 +55,13 @@ pub(crate) async fn connection(options: &Options) -> Result<ClusterConnection, E
         }
         builder.build()?.get_async_connection().await
     };
-    connected.await.map_err(|error| place.connecting(&error))
+    // Several nodes may have to be tried.
+    let connected = tokio::time::timeout(2 * options.connect_timeout, connected).await;
+    let Ok(connected) = connected else {
+        let reason = "no connection was made in time".to_owned();
+        return Err(Error::Unreachable { address, reason });
+    };
+    connected.map_err(|error| place.connecting(&error, options.is_tls))
 }
 
 /// The masters as they stand now.
@@ -95,6 +104,22 @@ async fn masters_by(options: &Options, host: &str, port: u16) -> Result<Vec<Mast
         });
     }
     Ok(masters)
+}
+
+/// Whether keys of another master are on their way to this one: their slots stay the other's until all have arrived.
+pub(crate) async fn is_receiving(options: &Options, master: &Master) -> Result<bool, Error> {
+    if options.topology != Topology::Cluster {
+        return Ok(false);
+    }
+    let mut node = Node::open(options, &master.host, master.port).await?;
+    let nodes: Result<String, _> = redis::cmd("CLUSTER").arg("NODES").query_async(&mut node.connection).await;
+    match nodes {
+        // Only a node's own line says so: `[93-<-292f8b365bb7edb5e285caf0b7e6ddc7265d2f4f]`.
+        Ok(nodes) => Ok(nodes.lines().any(|line| line.contains("myself") && line.contains("-<-"))),
+        Err(error) => {
+            Err(Place { address: &node.address, user: options.user() }.asking(&error, "CLUSTER NODES"))
+        }
+    }
 }
 
 /// Reads the answer to `CLUSTER SLOTS`: per range its ends, then the master, then its replicas.

@@ -47,7 +47,7 @@ impl Node {
                 .set_response_timeout(Some(options.command_timeout));
             client.get_multiplexed_async_connection_with_config(&config).await
         };
-        let connection = connected.await.map_err(|error| place.connecting(&error))?;
+        let connection = connected.await.map_err(|error| place.connecting(&error, options.is_tls))?;
         Ok(Self { address, connection })
     }
 

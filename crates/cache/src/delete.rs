@@ -1,6 +1,7 @@
 //! Keys by name: read them, delete them.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use crate::lease::lease_key;
 use crate::{Cache, Error};
@@ -38,17 +39,30 @@ impl Cache {
         Ok(values)
     }
 
-    /// A cluster's client splits the command by slot and adds the answers up.
-    pub(crate) async fn unlink<K: redis::ToRedisArgs + std::hash::Hash + Eq>(
-        &self,
-        keys: &[K],
-    ) -> Result<u64, Error> {
-        if keys.is_empty() {
-            return Ok(0);
-        }
+    /// Frees keys. A cluster's client splits the command by slot and adds the answers up.
+    pub(crate) async fn unlink<K: redis::ToRedisArgs + Hash + Eq>(&self, keys: &[K]) -> Result<u64, Error> {
         let distinct: HashSet<&K> = keys.iter().collect();
+        match distinct.len() {
+            0 => return Ok(0),
+            1 => return self.unlink_together(&distinct).await,
+            _ => {}
+        }
+        match self.unlink_together(&distinct).await {
+            // Of several keys in a slot that is being moved some may be here and some there: one by one they are found.
+            Err(Error::ClusterDown { .. }) => {
+                let mut deleted = 0;
+                for key in distinct {
+                    deleted += self.unlink_together(&HashSet::from([key])).await?;
+                }
+                Ok(deleted)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn unlink_together<K: redis::ToRedisArgs>(&self, keys: &HashSet<&K>) -> Result<u64, Error> {
         let mut command = redis::cmd("UNLINK");
-        for key in distinct {
+        for key in keys {
             command.arg(key);
         }
         self.keyed.ask("UNLINK", &command).await

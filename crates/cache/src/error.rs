@@ -154,10 +154,15 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     /// Why no connection came about.
-    pub fn connecting(&self, error: &RedisError) -> Error {
+    pub fn connecting(&self, error: &RedisError, is_tls: bool) -> Error {
         let address = self.address.to_owned();
         if error.is_timeout() {
-            return Error::Unreachable { address, reason: "no connection was made in time".to_owned() };
+            let reason = if is_tls {
+                "no secure connection was made in time; is it a port that speaks TLS?"
+            } else {
+                "no connection was made in time"
+            };
+            return Error::Unreachable { address, reason: reason.to_owned() };
         }
         if is_about_tls(error) {
             return Error::Insecure { address, reason: error.to_string() };
@@ -177,6 +182,7 @@ impl Place<'_> {
                 Error::Unreachable { address, reason: error.to_string() }
             }
             ErrorKind::AuthenticationFailed => Error::SignIn { address, user: self.user.to_owned(), reason },
+            _ if said.contains("executing the script can't run") => self.forbidden(&said, command),
             ErrorKind::Server(ServerErrorKind::NoPerm) => self.forbidden(&said, command),
             ErrorKind::Server(ServerErrorKind::NoScript) => Error::UnknownScript { address },
             ErrorKind::Server(ServerErrorKind::BusyLoading) => Error::Loading { address },
@@ -193,6 +199,16 @@ impl Place<'_> {
 
     /// Servers name the command in quotes, or say that a key (or channel) is out of bounds.
     fn forbidden(&self, said: &str, command: &str) -> Error {
+        if said.contains("executing the script") {
+            // Which command of the script it was, the server does not say.
+            let (command, rule) = (format!("a command inside {command}"), "+get +set +del".to_owned());
+            return Error::Forbidden {
+                address: self.address.to_owned(),
+                user: self.user.to_owned(),
+                command,
+                rule,
+            };
+        }
         let (command, rule) = match said.split('\'').nth(1) {
             Some(named) => (named.to_uppercase().replace('|', " "), format!("+{}", named.to_lowercase())),
             None => (

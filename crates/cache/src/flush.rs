@@ -52,15 +52,12 @@ impl Cache {
         let mut along = Pipeline::new();
         let mut sent: Vec<Batch> = Vec::new();
         while let Some(page) = sweep.next(along).await? {
-            if page.answers.len() == sent.len() {
-                for (batch, answer) in sent.iter().zip(page.answers) {
-                    let deleted = self.answered(&sweep, batch, answer).await;
-                    match deleted {
-                        Ok(deleted) if batch.is_counted => flushed.deleted += deleted,
-                        Ok(_) => {}
-                        Err(error) => sweep.endure(error).await?,
-                    }
-                }
+            along = Pipeline::new();
+            // A walk that had to begin again brings no answers; its keys come again.
+            let answered = sent.drain(..).zip(page.answers);
+            if let Err(error) = self.count(answered, &sweep, &mut flushed).await {
+                sweep.endure(error).await?;
+                continue;
             }
             let (leases, keys): (Vec<_>, Vec<_>) = page.keys.into_iter().partition(|key| is_lease(key));
             flushed.seen += keys.len() as u64;
@@ -68,7 +65,6 @@ impl Cache {
                 .into_iter()
                 .flat_map(|(keys, is_counted)| self.batches(keys, is_counted))
                 .collect();
-            along = Pipeline::new();
             for batch in &sent {
                 along.cmd("UNLINK").arg(&batch.keys);
             }
@@ -76,6 +72,21 @@ impl Cache {
         }
         flushed.stopped = sweep.is_stopped();
         Ok(flushed)
+    }
+
+    async fn count(
+        &self,
+        answered: impl Iterator<Item = (Batch, Value)>,
+        sweep: &Sweep<'_>,
+        flushed: &mut Flushed,
+    ) -> Result<(), Error> {
+        for (batch, answer) in answered {
+            let deleted = self.answered(sweep, &batch, answer).await?;
+            if batch.is_counted {
+                flushed.deleted += deleted;
+            }
+        }
+        Ok(())
     }
 
     fn batches(&self, keys: Vec<Vec<u8>>, is_counted: bool) -> Vec<Batch> {
@@ -95,12 +106,7 @@ impl Cache {
         if !error.is_cluster_error() {
             return Err(sweep.refused(&error, "UNLINK"));
         }
-        let mut deleted = 0;
-        for key in &batch.keys {
-            // One by one: of several keys in a slot on the move some may be here and some there.
-            deleted += self.unlink(std::slice::from_ref(key)).await?;
-        }
-        Ok(deleted)
+        self.unlink(&batch.keys).await
     }
 }
 

@@ -90,7 +90,7 @@ impl Keyed {
             let problem = Place { address: &address, user: self.options.user() }.asking(&error, name);
             let is_broken = match &problem {
                 // The server may have vanished without a word; only a new connection shows it.
-                Error::Unreachable { .. } | Error::Timeout { .. } | Error::ClusterDown { .. } => true,
+                Error::Unreachable { .. } | Error::Timeout { .. } => true,
                 // Behind Sentinel this is a master that was demoted.
                 Error::ReadOnly { .. } => self.options.topology != Topology::Single,
                 _ => false,
@@ -99,6 +99,9 @@ impl Keyed {
                 self.forget(generation).await;
             }
             let is_worth_it = matches!(problem, Error::Unreachable { .. } | Error::ReadOnly { .. });
+            if is_second && !self.options.is_tls {
+                return Err(hinted(problem));
+            }
             if is_second || !is_broken || !is_worth_it {
                 return Err(problem);
             }
@@ -141,5 +144,16 @@ impl Keyed {
         if state.generation == generation {
             state.connection = None;
         }
+    }
+}
+
+/// A connection that breaks at its first command has often met a server that wants TLS.
+fn hinted(problem: Error) -> Error {
+    match problem {
+        Error::Unreachable { address, reason } => Error::Unreachable {
+            address,
+            reason: format!("{reason}; if its port speaks TLS, the address begins with rediss://"),
+        },
+        other => other,
     }
 }

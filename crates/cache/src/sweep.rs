@@ -1,10 +1,10 @@
 //! Walking over the keys of all masters, whatever happens to them meanwhile.
 //!
 //! A master whose walk breaks is walked again from its begin, after its successor was found; one that got hash slots
-//! after its walk began is walked again too. So a key that is there throughout is found, wherever it is moved, at the
-//! price of meeting some keys twice.
+//! after its walk began is walked again too, and so is one that is still receiving keys at the end, after all others.
+//! So a key that is there throughout is found, wherever it is moved, at the price of meeting some keys twice.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use redis::{Pipeline, Value};
@@ -27,6 +27,8 @@ pub(crate) struct Sweep<'a> {
     stop: &'a CancellationToken,
     /// By node id, the slots that were its own when its last finished walk began.
     covered: HashMap<String, BTreeSet<u16>>,
+    /// The nodes that were walked a last time because they were receiving keys.
+    closed: HashSet<String>,
     /// Nodes that were seen, to ask when those of the address are gone.
     known: Vec<(String, u16)>,
     current: Option<Current>,
@@ -56,6 +58,7 @@ impl<'a> Sweep<'a> {
             patterns,
             stop,
             covered: HashMap::new(),
+            closed: HashSet::new(),
             known: Vec::new(),
             current: None,
             well: None,
@@ -152,12 +155,22 @@ impl<'a> Sweep<'a> {
         Ok(())
     }
 
-    /// A master that was not walked since it got all its slots.
+    /// A master that was not walked since it got all its slots, or that is receiving keys of masters that were.
     async fn next_master(&mut self) -> Result<Option<Master>, Error> {
         let masters = cluster::masters(self.options, &self.known).await?;
         self.known = masters.iter().map(|master| (master.host.clone(), master.port)).collect();
-        Ok(masters.into_iter().find(|master| {
+        let uncovered = masters.iter().find(|master| {
             self.covered.get(&master.id).is_none_or(|slots| !slots.is_superset(&master.slots))
-        }))
+        });
+        if let Some(master) = uncovered {
+            return Ok(Some(master.clone()));
+        }
+        for master in masters {
+            if !self.closed.contains(&master.id) && cluster::is_receiving(self.options, &master).await? {
+                self.closed.insert(master.id.clone());
+                return Ok(Some(master));
+            }
+        }
+        Ok(None)
     }
 }
