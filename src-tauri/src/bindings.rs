@@ -6,7 +6,7 @@ use anyhow::Context;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
 use crate::commands::{
-    audit, backfills, catch_up, counts, environments, events, flags, lag, objects, preflight, rejects,
+    audit, backfills, cache, catch_up, counts, environments, events, flags, lag, objects, preflight, rejects,
     replay, sign_in, status,
 };
 use crate::notices::Stale;
@@ -55,6 +55,16 @@ pub fn builder() -> Builder<tauri::Wry> {
             rejects::retry_rejects,
             audit::list_audit,
             rejects::open_record,
+            cache::cache_view,
+            cache::preview_flush,
+            cache::start_flush,
+            cache::list_flushes,
+            cache::stop_flush,
+            cache::set_cache_rules,
+            cache::declare_complete,
+            cache::try_keys,
+            cache::probe_cache,
+            cache::hold_invalidations,
         ])
         .events(collect_events![Stale])
 }

@@ -15,7 +15,7 @@ pub struct Stale {
 }
 
 /// Everything, for a window that missed notices.
-const ALL: [View; 15] = [
+const ALL: [View; 16] = [
     View::Status,
     View::Environments,
     View::SignIn,
@@ -31,6 +31,7 @@ const ALL: [View; 15] = [
     View::Schedules,
     View::Flags,
     View::Quota,
+    View::Cache,
 ];
 
 /// Forwards notices until the engine is gone.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::Cache;
 use salesforce::ClientOptions;
 use salesforce::pubsub::{PubSub, PubSubOptions};
 use store::Store;
@@ -14,10 +15,12 @@ use crate::backfill::Loads;
 use crate::config;
 use crate::database::Database;
 use crate::engine::{Host, HostName};
+use crate::invalidate;
 use crate::live::{self, Timing};
 use crate::notice::{Notices, View};
 use crate::problem::Answer;
 use crate::quota::{self, Calls, Governor};
+use crate::reads::{self, Reads};
 use crate::session::{SessionOptions, origin_policy};
 use crate::sign_in::SignIn;
 use crate::supervisor::Supervisor;
@@ -41,6 +44,11 @@ pub struct OpenEnvironment {
     pub(crate) calls: Arc<Calls>,
     pub(crate) quota: Governor,
     pub(crate) timing: Timing,
+    /// The cache, where one is configured.
+    pub(crate) cache: Option<Cache>,
+    pub(crate) invalidation: invalidate::Desk,
+    /// What readers share.
+    pub(crate) reads: Reads,
     /// By which other processes know this one.
     pub(crate) worker_id: uuid::Uuid,
     pub(crate) cancel: CancellationToken,
@@ -63,12 +71,15 @@ impl OpenEnvironment {
         let session_options = SessionOptions::for_environment(&config);
         let sign_in = SignIn::with_options(&config, session_options, client_options, notices.clone());
         let environment = Arc::new(Self {
-            database: Database::open(&config, notices.clone(), &tasks, cancel.clone()),
+            database: Database::open(&config, &host, notices.clone(), &tasks, cancel.clone()),
             sign_in,
             loads: Loads::default(),
             supervisor: Supervisor::new(cancel.child_token()),
             live: live::Desk::default(),
             quota: Governor::new(&config, calls.clone()),
+            cache: config.cache(),
+            invalidation: invalidate::Desk::default(),
+            reads: Reads::new(&config),
             calls,
             timing,
             worker_id: uuid::Uuid::new_v4(),
@@ -95,8 +106,13 @@ impl OpenEnvironment {
 
     /// Starts what runs as long as the environment is open. A command that ends by itself does not stream.
     fn start_tasks(self: &Arc<Self>) {
-        let (counting, announcing, leading) = (self.clone(), self.clone(), self.clone());
+        let (counting, announcing, leading, loading) = (self.clone(), self.clone(), self.clone(), self.clone());
+        self.supervisor.run("leave loads", move |stop| leave_on_change(loading.clone(), stop));
         self.supervisor.run("count calls", move |stop| quota::keep_count(counting.clone(), stop));
+        let invalidating = self.clone();
+        self.supervisor.run("invalidate", move |stop| invalidate::invalidate(invalidating.clone(), stop));
+        let comparing = self.clone();
+        self.supervisor.run("compare", move |stop| reads::keep_tally(comparing.clone(), stop));
         if self.host.name != HostName::CommandLine {
             self.supervisor.run("announce", move |stop| live::announce(announcing.clone(), stop));
             self.supervisor.run("lead", move |stop| live::lead(leading.clone(), stop));
@@ -171,7 +187,21 @@ impl OpenEnvironment {
         self.sign_in.shutdown().await;
         self.tasks.close();
         self.tasks.wait().await;
+        self.reads.close().await;
         self.database.close().await;
+    }
+}
+
+/// Lets loads end where they stand when the database's server changed: what they had read and planned is of the server
+/// before. They begin again from what the store has of them.
+async fn leave_on_change(environment: Arc<OpenEnvironment>, stop: CancellationToken) -> Answer<()> {
+    let mut changes = environment.database.changes();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+        }
+        environment.loads.leave_all();
     }
 }
 

@@ -1,6 +1,9 @@
 //! Metrics by the names of design 10. What happens in this process is counted here; what stands in the database is
 //! looked up when it is asked for, so that every process tells the same.
 
+mod cache;
+mod reads;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
@@ -23,6 +26,8 @@ use store::{Store, checkpoints, counts, dead_letters, leases, live_facts, reject
 use crate::clock;
 use crate::environment::OpenEnvironment;
 use crate::live;
+pub(crate) use cache::CacheMetrics;
+pub(crate) use reads::ReadMetrics;
 
 /// Labels of counted events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -88,6 +93,10 @@ pub(crate) struct Metrics {
     pub last_heard: Family<ChannelLabel, Decimal>,
     pub workers: Family<RoleLabel, Gauge>,
     pub leads: Gauge,
+    /// What readers were answered.
+    pub reads: ReadMetrics,
+    /// How soon cache keys are deleted.
+    pub cache: CacheMetrics,
     /// Failures by stage, for the samples: a family cannot be summed up.
     failed_so_far: Mutex<BTreeMap<String, i64>>,
 }
@@ -116,6 +125,8 @@ impl Default for Metrics {
             last_heard: Family::default(),
             workers: Family::default(),
             leads: Gauge::default(),
+            reads: ReadMetrics::default(),
+            cache: CacheMetrics::default(),
             failed_so_far: Mutex::default(),
         };
         metrics.register();
@@ -185,6 +196,8 @@ impl Metrics {
             "1 where this process runs the stream, else 0",
             self.leads.clone(),
         );
+        self.reads.register(r);
+        self.cache.register(r);
     }
 
     /// Something failed.
@@ -299,6 +312,7 @@ impl Metrics {
             let counter = self.requests.get_or_create(&PurposeLabel { purpose: purpose.to_owned() }).clone();
             counter.inc_by(calls.saturating_sub(counter.get()));
         }
+        self.cache.look(environment.cache.is_some(), store).await?;
         let holder = leases::holder(store, live::STREAM).await?;
         self.leads.set(i64::from(holder.as_deref() == Some(environment.host.holder().as_str())));
         self.workers.clear();

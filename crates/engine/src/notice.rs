@@ -36,6 +36,8 @@ pub enum View {
     Flags,
     /// The org's API quota.
     Quota,
+    /// The cache: what waits to be deleted, flushes, rules.
+    Cache,
 }
 
 /// Tells that views are stale.

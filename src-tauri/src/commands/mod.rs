@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod backfills;
+pub mod cache;
 pub mod catch_up;
 pub mod counts;
 pub mod environments;

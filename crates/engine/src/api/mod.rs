@@ -23,14 +23,17 @@
 //! | `lag` | `samples(DateTime<Utc> from, DateTime<Utc> until, u32 points) -> LagSeries` |
 //! | `holes` | `list(u32 limit) -> Vec<HoleView>`, open ones first |
 //! | `catch_up` | `start(Vec<String> objects, Option<DateTime<Utc>> since) -> Vec<String>` (job ids), `schedules() -> Vec<ScheduleView>`, `refresh_formulas(Vec<String>) -> Vec<String>` |
-//! | `flags` | `get() -> Vec<FlagView>`, `set(FlagName, bool) -> Vec<FlagView>` |
+//! | `flags` | `get() -> Vec<FlagView>`, `set(FlagName, bool) -> Vec<FlagView>`, `trip(&str reason) -> Vec<FlagView>`, `reset() -> Vec<FlagView>` |
+//! | `reads` | `product`, `products`, `prices`, `eligibility`: each with how old the answer may be, `-> Told<T>` |
 //! | `replay` | `plan(ReplayRequest) -> ReplayView`, `run(ReplayRequest) -> ReplayView` |
 //! | `rebind` | `plan(RebindKind) -> RebindPlan`, `run(RebindKind) -> RebindPlan` |
 //! | `quota` | `get() -> QuotaView` |
+//! | `cache` | `view() -> CacheView`, `preview(FlushScope) -> FlushPlan`, `start(FlushScope, Option<&str> confirm) -> FlushView`, `stop(&str) -> FlushView`, `flushes() -> Vec<FlushView>`, `set_rules(&str, Vec<String>, Vec<String>) -> Vec<RulesView>`, `declare_complete(&str, bool) -> Vec<RulesView>`, `try_keys(&str, &str) -> Vec<TriedKeys>`, `probe() -> Probe`, `hold(bool) -> CacheView`, `drain() -> Option<Drained>` |
 //! | `metrics` | `text() -> Answer<String>`: OpenMetrics, for `/metrics` |
 
 pub mod audit;
 pub mod backfills;
+pub mod cache;
 pub mod catch_up;
 pub mod counts;
 pub mod dead_letters;
@@ -43,6 +46,7 @@ pub mod metrics;
 pub mod objects;
 pub mod preflight;
 pub mod quota;
+pub mod reads;
 pub mod rebind;
 pub mod rejects;
 pub mod replay;

@@ -15,13 +15,7 @@ use crate::api::environments::{EnvironmentKind, NewEnvironment, SignInFlow};
 ///   the file stays as it was.
 pub fn add(config: &Config, new: &NewEnvironment) -> Result<Config, Error> {
     if !is_name(&new.name) {
-        return Err(Error::Malformed {
-            path: config.path.clone(),
-            line: 1,
-            key: "name".to_owned(),
-            found: "cannot be a name".to_owned(),
-            expected: "1 to 60 letters, digits, `-` and `_`".to_owned(),
-        });
+        return Err(Error::BadName { name: new.name.chars().take(80).collect() });
     }
     if config.environment(&new.name).is_ok() {
         return Err(Error::NameTaken { name: new.name.clone() });

@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
 use shadow::event::ChannelName;
-use toml_edit::{Document, Item, Table, TableLike};
-use url::Url;
+use store::retention::{self, Policy};
+use toml_edit::{Document, Item, TableLike};
 
 use super::{
-    Address, Config, DEFAULT_API_VERSION, DEFAULT_CATCH_UP, DEFAULT_FORMULAS, DEFAULT_PUBSUB,
-    DEFAULT_REDIRECT, DEMO_CLIENT_ID, Database, Environment, Error, Finding, Percent,
+    Config, DEFAULT_API_VERSION, DEFAULT_CATCH_UP, DEFAULT_FORMULAS, DEFAULT_PUBSUB, DEFAULT_REDIRECT,
+    DEMO_CLIENT_ID, Environment, Error, Percent, reads,
 };
 use crate::api::environments::{EnvironmentKind, SignInFlow};
-use crate::clockwork::{Clockwork, InvalidSchedule};
 
 /// The keys of an environment, in the order in which the README explains them.
 const KEYS: &[&str] = &[
@@ -35,6 +33,12 @@ const KEYS: &[&str] = &[
     "time_zone",
     "quota_share",
     "quota_stop",
+    "flush_delay",
+    "change_log_days",
+    "raw_sample_hours",
+    "sample_days",
+    "audit_days",
+    "tombstone_days",
 ];
 
 /// The file in the platform's configuration folder.
@@ -63,10 +67,11 @@ pub fn load_with(path: Option<&Path>, variable: &dyn Fn(&str) -> Option<String>)
     Reader { path: &path, text: &text, variable }.config()
 }
 
-struct Reader<'a> {
-    path: &'a Path,
-    text: &'a str,
-    variable: &'a dyn Fn(&str) -> Option<String>,
+/// A file on its way to a configuration.
+pub(super) struct Reader<'a> {
+    pub path: &'a Path,
+    pub text: &'a str,
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Reader<'_> {
@@ -104,8 +109,8 @@ impl Reader<'_> {
             return Err(self.wrong(name, item, "a name of letters, digits, `-` and `_`"));
         }
         for (key, item) in table.iter() {
-            if !KEYS.contains(&key) {
-                let expected = format!("one of {}", KEYS.join(", "));
+            if !KEYS.contains(&key) && !reads::KEYS.contains(&key) {
+                let expected = format!("one of {}, {}", KEYS.join(", "), reads::KEYS.join(", "));
                 return Err(self.malformed(key, item, "is not a key of an environment", &expected));
             }
         }
@@ -147,7 +152,7 @@ impl Reader<'_> {
         let mut findings = Vec::new();
         let database = self.database(table, &mut findings)?;
         let postgres = ["postgres", "postgresql"];
-        let redis = ["redis", "rediss", "redis+sentinel", "redis-cluster"];
+        let redis = ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis-cluster", "rediss-cluster"];
         let currency = self.value("currency", table)?;
         if currency
             .as_deref()
@@ -181,18 +186,33 @@ impl Reader<'_> {
             redis: self.address("redis_url", table, &redis, &mut findings)?,
             currency,
             schema: self.value("schema", table)?,
-            auto_migrate: match table.get("auto_migrate") {
-                None => false,
-                Some(item) => {
-                    item.as_bool().ok_or_else(|| self.wrong("auto_migrate", item, "true or false"))?
-                }
-            },
+            auto_migrate: self.switch("auto_migrate", table)?,
             catch_up_schedule,
             formula_schedule,
             time_zone,
             quota_share: self.share("quota_share", table)?.unwrap_or(Percent(20)),
             quota_stop: self.share("quota_stop", table)?.unwrap_or(Percent(80)),
+            flush_delay: self.flush_delay(table)?,
+            retention: self.retention(table)?,
+            reads: self.reads(table)?,
             findings,
+        })
+    }
+
+    /// How long what is kept.
+    fn retention(&self, table: &dyn TableLike) -> Result<Policy, Error> {
+        let usual = Policy::default();
+        Ok(Policy {
+            change_log_days: self.span(
+                "change_log_days",
+                usual.change_log_days,
+                retention::FEWEST_LOG_DAYS,
+                table,
+            )?,
+            raw_sample_hours: self.span("raw_sample_hours", usual.raw_sample_hours, 1, table)?,
+            sample_days: self.span("sample_days", usual.sample_days, 1, table)?,
+            audit_days: self.span("audit_days", usual.audit_days, 1, table)?,
+            tombstone_days: self.span("tombstone_days", usual.tombstone_days, 1, table)?,
         })
     }
 
@@ -204,181 +224,6 @@ impl Reader<'_> {
             "production" => Ok(EnvironmentKind::Production),
             _ => Err(self.wrong("kind", item, "demo, development, staging or production")),
         }
-    }
-
-    fn login_url(&self, text: &str, kind: EnvironmentKind, table: &dyn TableLike) -> Result<Url, Error> {
-        let url = Url::parse(text).map_err(|_| {
-            self.wrong_value("login_url", table, "an address such as https://test.salesforce.com")
-        })?;
-        let is_loopback = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        let may_be_loopback = matches!(kind, EnvironmentKind::Demo | EnvironmentKind::Development);
-        match url.scheme() {
-            "https" if url.has_host() => Ok(url),
-            "http" if is_loopback && may_be_loopback => Ok(url),
-            _ => Err(self.wrong_value(
-                "login_url",
-                table,
-                "an https:// address (http only for localhost, in kinds demo and development)",
-            )),
-        }
-    }
-
-    fn database(&self, table: &dyn TableLike, findings: &mut Vec<Finding>) -> Result<Database, Error> {
-        let is_overridden = (self.variable)("SHADOW_SYNC_DATABASE_URL").is_some();
-        let text = self.value("database_url", table)?;
-        match text.as_deref() {
-            None | Some("embedded") => Ok(Database::Embedded),
-            Some(text) => {
-                let schemes = ["postgres", "postgresql"];
-                let mut address = Address::parse(text, &schemes).map_err(|expected| {
-                    self.wrong_value("database_url", table, &format!("`embedded` or {expected}"))
-                })?;
-                if address.has_password() && !is_overridden {
-                    findings.push(password_finding("database_url", "SHADOW_SYNC_DATABASE_PASSWORD"));
-                }
-                if let Some(password) = (self.variable)("SHADOW_SYNC_DATABASE_PASSWORD") {
-                    address = address.with_password(SecretString::from(password));
-                }
-                Ok(Database::Url(address))
-            }
-        }
-    }
-
-    fn address(
-        &self,
-        key: &str,
-        table: &dyn TableLike,
-        schemes: &[&str],
-        findings: &mut Vec<Finding>,
-    ) -> Result<Option<Address>, Error> {
-        let Some(text) = self.value(key, table)? else { return Ok(None) };
-        let mut address =
-            Address::parse(&text, schemes).map_err(|expected| self.wrong_value(key, table, &expected))?;
-        let variable =
-            if key == "redis_url" { "SHADOW_SYNC_REDIS_PASSWORD" } else { "SHADOW_SYNC_DATABASE_PASSWORD" };
-        if address.has_password() && (self.variable)(&variable_of(key)).is_none() {
-            findings.push(password_finding(key, variable));
-        }
-        if let Some(password) = (self.variable)(variable) {
-            address = address.with_password(SecretString::from(password));
-        }
-        Ok(Some(address))
-    }
-
-    fn url(&self, key: &str, table: &dyn TableLike, default: &str) -> Result<Url, Error> {
-        let text = self.value(key, table)?.unwrap_or_else(|| default.to_owned());
-        let is_loopback = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        Url::parse(&text)
-            .ok()
-            .filter(|url| url.has_host() && (url.scheme() == "https" || is_loopback(url)))
-            .ok_or_else(|| {
-                let expected = format!("an address such as {default} (http only for this machine)");
-                self.wrong_value(key, table, &expected)
-            })
-    }
-
-    /// A cron expression, in the environment's time zone.
-    fn schedule(
-        &self,
-        key: &str,
-        default: &str,
-        time_zone: &str,
-        table: &dyn TableLike,
-    ) -> Result<String, Error> {
-        let cron = self.value(key, table)?.unwrap_or_else(|| default.to_owned());
-        match Clockwork::parse(&cron, time_zone) {
-            Ok(_) => Ok(cron),
-            Err(InvalidSchedule::Cron(_)) => Err(self.wrong_value(
-                key,
-                table,
-                &format!("a cron expression of five fields such as {default}"),
-            )),
-            Err(InvalidSchedule::TimeZone(_)) => {
-                Err(self.wrong_value("time_zone", table, "a time zone such as Europe/Berlin"))
-            }
-        }
-    }
-
-    /// A share of the org's quota: a number above 0 and up to 1.
-    fn share(&self, key: &str, table: &dyn TableLike) -> Result<Option<Percent>, Error> {
-        let share = match (self.variable)(&variable_of(key)) {
-            Some(text) => text.parse::<f64>().ok(),
-            None => match table.get(key) {
-                None => return Ok(None),
-                Some(item) => item.as_float(),
-            },
-        };
-        let percent =
-            share.map(|share| (share * 100.0).round()).filter(|percent| (1.0..=100.0).contains(percent));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it lies between 1 and 100"
-        )]
-        let percent = percent.map(|percent| Percent(percent as u8));
-        percent.map(Some).ok_or_else(|| self.wrong_value(key, table, "a share such as 0.2"))
-    }
-
-    /// The variable where it is set, else the file's value.
-    fn value(&self, key: &str, table: &dyn TableLike) -> Result<Option<String>, Error> {
-        if let Some(value) = (self.variable)(&variable_of(key)) {
-            return Ok(Some(value));
-        }
-        table.get(key).map(|item| self.text_of(key, item)).transpose()
-    }
-
-    fn text_of(&self, key: &str, item: &Item) -> Result<String, Error> {
-        item.as_str().map(str::to_owned).ok_or_else(|| self.wrong(key, item, "text in quotes"))
-    }
-
-    /// The complaint about a value that came from the file or from a variable.
-    fn wrong_value(&self, key: &str, table: &dyn TableLike, expected: &str) -> Error {
-        let variable = variable_of(key);
-        match table.get(key) {
-            _ if (self.variable)(&variable).is_some() => Error::Variable {
-                variable,
-                found: "cannot be used".to_owned(),
-                expected: expected.to_owned(),
-            },
-            Some(item) => self.wrong(key, item, expected),
-            None => self.malformed_at(1, key, "is missing", expected),
-        }
-    }
-
-    fn wrong(&self, key: &str, item: &Item, expected: &str) -> Error {
-        // A value may be an address with a password, so a text is never repeated.
-        let found = match item {
-            Item::Value(value) => format!("is {} that cannot be used", article(value.type_name())),
-            Item::Table(_) | Item::ArrayOfTables(_) => "is a table".to_owned(),
-            Item::None => "is missing".to_owned(),
-        };
-        self.malformed(key, item, &found, expected)
-    }
-
-    fn missing(&self, key: &str, environment: &Item, expected: &str) -> Error {
-        self.malformed(key, environment, "is missing", expected)
-    }
-
-    fn malformed(&self, key: &str, item: &Item, found: &str, expected: &str) -> Error {
-        let line = item
-            .span()
-            .or_else(|| item.as_table().and_then(Table::span))
-            .map_or(1, |span| self.line_at(span.start));
-        self.malformed_at(line, key, found, expected)
-    }
-
-    fn malformed_at(&self, line: usize, key: &str, found: &str, expected: &str) -> Error {
-        Error::Malformed {
-            path: self.path.to_owned(),
-            line,
-            key: key.to_owned(),
-            found: found.to_owned(),
-            expected: expected.to_owned(),
-        }
-    }
-
-    fn line_at(&self, offset: usize) -> usize {
-        self.text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
     }
 }
 
@@ -392,25 +237,6 @@ fn is_version(text: &str) -> bool {
     text.strip_suffix(".0").is_some_and(|major| {
         (2..=3).contains(&major.len()) && major.bytes().all(|byte| byte.is_ascii_digit())
     })
-}
-
-fn variable_of(key: &str) -> String {
-    format!("SHADOW_SYNC_{}", key.to_ascii_uppercase())
-}
-
-fn article(type_name: &str) -> String {
-    let vowel = type_name.starts_with(['a', 'e', 'i', 'o', 'u']);
-    format!("{} {type_name}", if vowel { "an" } else { "a" })
-}
-
-fn password_finding(key: &str, variable: &str) -> Finding {
-    Finding {
-        key: key.to_owned(),
-        finding: format!("`{key}` carries a password in a file"),
-        cure: format!(
-            "Take the password out of the file and give it as {variable}, or by PGPASSFILE for PostgreSQL."
-        ),
-    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,19 @@
 //! The file holds no secret. Addresses may name a user; a password in one is used, reported and never printed.
 
 mod address;
+mod cache;
+mod complaint;
 mod edit;
 mod file;
+mod value;
+mod reads;
 
 use std::path::PathBuf;
 
 pub use address::Address;
 pub use edit::{add, remove, use_environment, use_flow};
 pub use file::{default_path, load, load_with};
+pub use reads::Reads;
 use serde::{Deserialize, Serialize};
 
 use crate::api::environments::{EnvironmentKind, SignInFlow};
@@ -31,7 +36,7 @@ pub const DEMO_CLIENT_ID: &str = "3MVG9simulatedOrgShadowSyncDemoApp.00000000000
 pub const DEMO_CLIENT_SECRET: &str = "simulated-org-demo-secret-opens-nothing-else";
 
 /// All environments of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The file, whether or not it exists yet.
     pub path: PathBuf,
@@ -42,7 +47,7 @@ pub struct Config {
 }
 
 /// One environment, with defaults filled in and overrides applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Environment {
     /// Its name.
     pub name: String,
@@ -84,6 +89,12 @@ pub struct Environment {
     pub quota_share: Percent,
     /// The share of the org's daily calls, whoever used them, at which background work has stopped.
     pub quota_stop: Percent,
+    /// How long after a change cache keys are deleted a second time.
+    pub flush_delay: std::time::Duration,
+    /// How long what is kept.
+    pub retention: store::retention::Policy,
+    /// What readers are given.
+    pub reads: Reads,
     /// What a reader should know: a password in the file, for one.
     pub findings: Vec<Finding>,
 }
@@ -150,6 +161,14 @@ impl Config {
 }
 
 impl Environment {
+    /// A way to its cache, which connects when it is first used. None where there is no cache.
+    pub fn cache(&self) -> Option<::cache::Cache> {
+        let address = self.redis.as_ref()?;
+        // The address was checked when the configuration was read.
+        let options = ::cache::Options::new(address.url(), address.password().cloned()).ok()?;
+        Some(::cache::Cache::new(options))
+    }
+
     /// Whether its database and sign-in are those of a simulated org.
     pub fn is_demo(&self) -> bool {
         self.kind == EnvironmentKind::Demo
@@ -216,6 +235,12 @@ pub enum Error {
         name: String,
         /// The names there are.
         known: String,
+    },
+    /// What was given as a name cannot be one.
+    #[error("`{name}` cannot be an environment's name; a name has 1 to 60 letters, digits, `-` and `_`, and no blank")]
+    BadName {
+        /// What was given.
+        name: String,
     },
     /// There is one of this name already.
     #[error("there is an environment `{name}` already; choose another name or remove it first")]

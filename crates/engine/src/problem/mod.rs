@@ -4,8 +4,9 @@
 
 //!
 //! Numbers: 1xxx sign-in, 2xxx objects and fields, 3xxx database, 4xxx jobs, 5xxx configuration, 6xxx keychain,
-//! 7xxx the stream of change events, 9xxx faults of our own. One file per source of errors: each error type says here which problem it is.
+//! 7xxx the stream of change events, 8xxx the cache, 9xxx faults of our own. One file per source of errors: each error type says here which problem it is.
 
+mod cache;
 mod config;
 mod keychain;
 mod refusal;
@@ -16,6 +17,7 @@ mod stream;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use refusal::refused;
+pub(crate) use store::set_back;
 pub(crate) use stream::{no_simulated_events, refused as stream_refused};
 
 /// Who can mend a problem.

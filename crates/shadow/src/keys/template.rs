@@ -178,6 +178,11 @@ impl Template {
         })
     }
 
+    /// Whether it names this column of the parent.
+    pub fn names_parent_column(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Parent(column) if column == name))
+    }
+
     /// The key of a record in a state; none where a value is missing, because then nothing was cached under one.
     pub fn key(&self, state: RowState<'_>) -> Option<String> {
         let mut key = String::with_capacity(self.text.len() + 16);
