@@ -6,7 +6,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use shadow::Mapping;
 use store::embedded::{self, Embedded, EmbeddedOptions};
-use store::{SchemaState, Store, StoreOptions};
+use store::audit::{self, Act};
+use store::{SchemaState, ServerChange, Store, StoreOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,11 +16,17 @@ use crate::api::environments::EnvironmentKind;
 use crate::api::status::DatabaseState;
 use crate::clock;
 use crate::config::{self, Environment};
+use crate::engine::Host;
+use crate::live::SYSTEM;
 use crate::notice::{Notices, View};
 use crate::problem::{Answer, Problem};
+use crate::seen_server::SeenServer;
 
 /// How long to wait before a database that does not answer is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long the last look before closing may take.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The setting that marks a database as one for demos: made by a demo environment, out of an empty database, for good.
 /// No shop reads from it, so demo prices may enter it; and real prices may not.
@@ -43,6 +50,14 @@ struct Shared {
     slot: watch::Sender<Slot>,
     server: Mutex<Option<Embedded>>,
     again: tokio::sync::Notify,
+    /// Which server it was on when it was last looked at.
+    seen: SeenServer,
+    /// How often that changed under this process.
+    changes: watch::Sender<u32>,
+    /// One look at a time takes another server on.
+    recognising: tokio::sync::Mutex<()>,
+    /// From where this process acts, for the audit log.
+    host: &'static str,
 }
 
 #[derive(Debug, Clone)]
@@ -57,10 +72,12 @@ impl Database {
     /// Begins to open it; says by a notice when it answers or fails, and keeps trying.
     pub(crate) fn open(
         environment: &Environment,
+        host: &Host,
         notices: Notices,
         tasks: &TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
+        let config_path = host.config_path.clone().or_else(|| config::default_path().ok());
         let slot = Slot { state: DatabaseState::Starting, store: None, unmigrated: None };
         let shared = Arc::new(Shared {
             environment: environment.clone(),
@@ -68,6 +85,10 @@ impl Database {
             slot: watch::Sender::new(slot),
             server: Mutex::new(None),
             again: tokio::sync::Notify::new(),
+            seen: SeenServer::of(config_path.as_deref(), &environment.name),
+            changes: watch::Sender::new(0),
+            recognising: tokio::sync::Mutex::default(),
+            host: host.name.as_str(),
         });
         let keeper = shared.clone();
         tasks.spawn(async move {
@@ -119,6 +140,28 @@ impl Database {
         self.shared.again.notify_one();
     }
 
+    /// Hears of changes of server from now on: whatever was read and planned before one is void.
+    pub(crate) fn changes(&self) -> watch::Receiver<u32> {
+        self.shared.changes.subscribe()
+    }
+
+    /// Notes that the change log was seen to end here.
+    pub(crate) fn saw(&self, log_position: i64) {
+        self.shared.seen.saw(log_position);
+    }
+
+    /// Whether the server is another one than when `changes` was asked for or looked at; looks now.
+    pub(crate) async fn has_changed(&self, changes: &mut watch::Receiver<u32>) -> bool {
+        if let Some(store) = self.try_store()
+            && let Err(problem) = self.shared.recognise(&store).await
+        {
+            tracing::debug!(problem.code = problem.code, "which server the database is on is not known");
+        }
+        let has_changed = changes.has_changed().unwrap_or(false);
+        changes.mark_unchanged();
+        has_changed
+    }
+
     async fn settled(&self) -> Slot {
         let mut slot = self.shared.slot.subscribe();
         let settled = slot.wait_for(|slot| slot.state != DatabaseState::Starting).await;
@@ -132,6 +175,8 @@ impl Database {
     pub(crate) async fn close(&self) {
         let store = self.shared.slot.borrow().store.clone();
         if let Some(store) = store {
+            // Whoever comes next compares with what was there at the end.
+            let _ = tokio::time::timeout(LAST_LOOK, self.shared.recognise(&store)).await;
             store.close().await;
         }
         self.shared.slot.send_replace(Slot { state: DatabaseState::Closed, store: None, unmigrated: None });
@@ -174,6 +219,8 @@ impl Shared {
             let was_failing = matches!(self.slot.borrow().state, DatabaseState::Failed { .. });
             if was_failing {
                 self.connect().await?;
+            } else {
+                self.recognise(&store).await?;
             }
         }
         Ok(())
@@ -184,6 +231,7 @@ impl Shared {
         let facts = store.server_facts().await?;
         self.migrate_if_allowed(&store).await?;
         store::objects::register(&store, &Mapping::built_in()).await?;
+        self.recognise(&store).await?;
         let server = format!("PostgreSQL {}{name}", facts.version);
         self.slot.send_replace(Slot {
             state: DatabaseState::Ready { server },
@@ -191,6 +239,38 @@ impl Shared {
             unmigrated: None,
         });
         self.notices.publish(&[View::Status, View::Jobs, View::Counts, View::Rejects, View::Audit]);
+        Ok(())
+    }
+
+    /// Compares the server with the one that was seen last. Another one is taken on before anybody is given its store
+    /// anew: everything of this process that stands on the one before is told to end.
+    async fn recognise(&self, store: &Store) -> Answer<()> {
+        let _one = self.recognising.lock().await;
+        let now = store.server_identity().await?;
+        let Some((change, before)) = self.seen.change_to(&now) else {
+            self.seen.keep(now);
+            return Ok(());
+        };
+        self.changes.send_modify(|changes| *changes += 1);
+        let taken_on = store.take_on(&before).await?;
+        self.seen.keep(store.server_identity().await?);
+        let sentence = words_of(change, taken_on.is_set_back);
+        tracing::warn!(
+            log.seen = before.log_position,
+            log.found = now.log_position,
+            holes = taken_on.holes.len(),
+            "{sentence}"
+        );
+        let act = Act {
+            who: SYSTEM,
+            host: self.host,
+            act: "database.change",
+            sentence: &sentence,
+            result: "done",
+            took_ms: None,
+        };
+        audit::record(store, act).await?;
+        self.notices.publish(&[View::Status, View::Stream, View::Jobs, View::Holes, View::Audit]);
         Ok(())
     }
 
@@ -267,6 +347,21 @@ impl Shared {
 /// Each environment has a database of its own on the embedded server.
 fn database_name(environment: &str) -> String {
     format!("shadow_{}", environment.to_ascii_lowercase().replace('-', "_"))
+}
+
+/// What happened to the server, and what was done about it, in a sentence.
+fn words_of(change: ServerChange, is_set_back: bool) -> String {
+    let found = match change {
+        ServerChange::OtherServer => "The database is on another server than before",
+        ServerChange::Promoted => "Another server took over the database",
+        ServerChange::SetBack => "The database was set back to an earlier state",
+    };
+    let done = match (change, is_set_back) {
+        (ServerChange::SetBack, _) => "; what may be missing since then is caught up",
+        (_, true) => ", and lacks what was stored last; what may be missing since then is caught up",
+        (_, false) => "; what was being read and written began anew",
+    };
+    format!("{found}{done}")
 }
 
 fn closed() -> Problem {

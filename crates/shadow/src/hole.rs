@@ -33,6 +33,8 @@ pub enum HoleWhy {
     Allocation,
     /// The stream was too far behind to be waited for.
     StreamLag,
+    /// The database was set back to an earlier state: a backup was restored.
+    SetBack,
 }
 
 /// What closes a hole.
@@ -63,7 +65,7 @@ impl HoleNeeds {
 
 impl HoleWhy {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::FirstPosition,
         Self::PositionLost,
         Self::HeaderUnreadable,
@@ -74,6 +76,7 @@ impl HoleWhy {
         Self::Permission,
         Self::Allocation,
         Self::StreamLag,
+        Self::SetBack,
     ];
 
     /// The stable word for it.
@@ -89,6 +92,7 @@ impl HoleWhy {
             Self::Permission => "permission",
             Self::Allocation => "allocation",
             Self::StreamLag => "stream-lag",
+            Self::SetBack => "set-back",
         }
     }
 
@@ -109,7 +113,8 @@ impl HoleWhy {
             | Self::Selection
             | Self::Permission
             | Self::Allocation
-            | Self::StreamLag => HoleNeeds::CatchUp,
+            | Self::StreamLag
+            | Self::SetBack => HoleNeeds::CatchUp,
         }
     }
 }

@@ -13,6 +13,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::log_head;
 use crate::session::Store;
 
 /// How long a load's lease lasts without being renewed.
@@ -60,6 +61,8 @@ impl LeaseTimes {
 pub struct Lease {
     key: LeaseKey,
     connection: Option<PgConnection>,
+    /// The end of the change log when it was last renewed: on a log that ends earlier it does not hold.
+    log_seen: i64,
 }
 
 /// What a transaction needs to check that a lease is still held.
@@ -73,6 +76,11 @@ impl Lease {
     /// What a transaction needs to check that the lease is still held.
     pub fn key(&self) -> &LeaseKey {
         &self.key
+    }
+
+    /// The end of the change log when the lease was taken or last renewed.
+    pub fn log_seen(&self) -> i64 {
+        self.log_seen
     }
 }
 
@@ -123,7 +131,11 @@ pub async fn acquire_for(
     if won && let (Some(before), false) = (before, pooled) {
         end_backend(store, before).await;
     }
-    Ok(won.then(|| Lease { key: LeaseKey { name: name.to_owned(), token }, connection }))
+    if !won {
+        return Ok(None);
+    }
+    let log_seen = log_head::position(store).await?;
+    Ok(Some(Lease { key: LeaseKey { name: name.to_owned(), token }, connection, log_seen }))
 }
 
 /// How long a successor waits for transactions of the holder before it.
@@ -251,29 +263,34 @@ async fn take(
 
 /// Prolongs a lease.
 ///
-/// - **Errors:** [`Error::LeaseLost`] if another process has it; [`Error::Unreachable`] if its connection broke,
-///   which frees it too.
+/// - **Errors:** [`Error::LeaseLost`] if another process has it, or the change log ends earlier than it did: a restored
+///   backup may hold the lease's row, and none of what was read under it; [`Error::Unreachable`] if its connection
+///   broke, which frees it too.
 pub async fn renew(store: &Store, lease: &mut Lease) -> Result<(), Error> {
-    let key = lease.key.clone();
+    let (key, seen) = (lease.key.clone(), lease.log_seen);
     let renewed = match &mut lease.connection {
-        Some(connection) => prolong(connection, &key).await?,
-        None => prolong(&mut *store.pool().acquire().await?, &key).await?,
+        Some(connection) => prolong(connection, &key, seen).await?,
+        None => prolong(&mut *store.pool().acquire().await?, &key, seen).await?,
     };
-    if renewed { Ok(()) } else { Err(Error::LeaseLost { name: key.name }) }
+    lease.log_seen = renewed.ok_or(Error::LeaseLost { name: key.name })?;
+    Ok(())
 }
 
-async fn prolong(connection: &mut PgConnection, key: &LeaseKey) -> Result<bool, Error> {
-    let renewed = sqlx::query!(
-        "update shadow_sync.leases set expires_at = clock_timestamp() + lasts_ms * interval '1 millisecond'
-          where name = $1 and token = $2
-            and coalesce(server_started_at = pg_postmaster_start_time(), true)",
+/// Prolongs a lease if it is held and the change log ends no earlier than it was seen to; answers where it ends.
+async fn prolong(connection: &mut PgConnection, key: &LeaseKey, seen: i64) -> Result<Option<i64>, Error> {
+    Ok(sqlx::query_scalar!(
+        "update shadow_sync.leases as held
+            set expires_at = clock_timestamp() + held.lasts_ms * interval '1 millisecond'
+           from shadow_sync.log_head as head
+          where held.name = $1 and held.token = $2 and head.position >= $3
+            and coalesce(held.server_started_at = pg_postmaster_start_time(), true)
+         returning head.position",
         key.name,
         key.token,
+        seen,
     )
-    .execute(connection)
-    .await?
-    .rows_affected();
-    Ok(renewed == 1)
+    .fetch_optional(connection)
+    .await?)
 }
 
 /// Gives a lease back; one that was lost is nobody's to give.

@@ -36,7 +36,7 @@ impl Default for Policy {
 }
 
 /// The fewest days of the change log: Salesforce keeps events for three, and delivers them again for so long.
-const FEWEST_LOG_DAYS: u32 = 4;
+pub const FEWEST_LOG_DAYS: u32 = 4;
 
 /// What went, and what had to stay though it is old enough.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,17 @@
 //! What the server is, and whether we can work with it.
 
-use crate::error::Error;
+use serde::{Deserialize, Serialize};
+use shadow::ObjectName;
+use shadow::event::ChannelName;
+
+use crate::error::{Error, corrupt};
+use crate::holes::{self, HoleWhy, NewHole};
 use crate::session::Store;
+use crate::{checkpoints, log_head};
+
+/// How far the number line leaps when the server changed: beyond whatever position was handed out since it was last
+/// looked at.
+const LEAP: i64 = 1_000_000;
 
 /// The oldest and newest major versions that we know to work.
 const SUPPORTED: std::ops::RangeInclusive<i32> = 14..=18;
@@ -22,7 +32,7 @@ pub struct ServerFacts {
 /// Which server, and which history of it, a database stands on.
 ///
 /// What the server does not say (a role without the right, a service that only speaks PostgreSQL) is not compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerIdentity {
     /// Drawn by `initdb`; standbys share it.
     pub system: Option<i64>,
@@ -60,7 +70,69 @@ impl ServerIdentity {
     }
 }
 
+/// What was put right after a change of server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOn {
+    /// Whether the log ended earlier than it did before.
+    pub is_set_back: bool,
+    /// The objects of which events may be missing: a hole is open for each.
+    pub holes: Vec<ObjectName>,
+}
+
 impl Store {
+    /// Goes on with a server that is not the one of `before`, in one commit.
+    ///
+    /// The number line leaps over every position that was handed out before, so that no read, row or event of then can
+    /// look newer than what comes. If the log ends earlier than it did, every lease is dropped, and a hole is opened for
+    /// each loaded object from what its stream had proven then: Salesforce delivers again what it sent meanwhile, but
+    /// not what it kept back, and the holes of that time are gone.
+    pub async fn take_on(&self, before: &ServerIdentity) -> Result<TakenOn, Error> {
+        let mut tx = self.begin().await?;
+        let head = log_head::lock(&mut tx).await?;
+        let is_set_back = head < before.log_position;
+        sqlx::query!(
+            "update shadow_sync.log_head
+                set position = $2 + greatest(position, $1,
+                        (select max(position) from shadow_sync.change_log),
+                        (select max(applied_position) from shadow_sync.checkpoints))",
+            before.log_position,
+            LEAP,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let mut missing = Vec::new();
+        if is_set_back {
+            sqlx::query!("delete from shadow_sync.leases").execute(&mut *tx).await?;
+            let now = checkpoints::now(&mut tx).await?;
+            let loaded = sqlx::query!(
+                r#"select o.object, s.channel as "channel?", s.proven_until as "proven_until?"
+                     from shadow_sync.objects o
+                     left join lateral (
+                            select k.channel, k.proven_until
+                              from shadow_sync.channel_members b join shadow_sync.checkpoints k on k.channel = b.channel
+                             where b.object = o.object
+                             order by k.heard_at desc nulls last limit 1) as s on true
+                    where o.loaded_at is not null
+                    order by o.object"#
+            )
+            .fetch_all(&mut *tx)
+            .await?;
+            for row in loaded {
+                let object = ObjectName::parse(&row.object).map_err(|_| corrupt("object", &row.object))?;
+                let from = match row.proven_until {
+                    Some(proven) => Some(proven),
+                    None => holes::last_load(&mut tx, &object).await?,
+                };
+                let channel = row.channel.as_deref().and_then(|name| ChannelName::parse(name).ok());
+                let hole = NewHole { channel, ..NewHole::new(&object, HoleWhy::SetBack) };
+                missing.push(hole.from(from).until(Some(now)));
+            }
+            holes::open_in(&mut tx, &missing).await?;
+        }
+        tx.commit().await?;
+        Ok(TakenOn { is_set_back, holes: missing.into_iter().map(|hole| hole.object).collect() })
+    }
+
     /// Asks which server this is, to be compared with the one that was there before.
     pub async fn server_identity(&self) -> Result<ServerIdentity, Error> {
         let row = sqlx::query!(

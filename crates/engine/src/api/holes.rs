@@ -76,5 +76,6 @@ pub(crate) fn explain(why: HoleWhy) -> &'static str {
         HoleWhy::Permission => "The sync user was not allowed to receive the object's events.",
         HoleWhy::Allocation => "The org's allowance of delivered events was spent.",
         HoleWhy::StreamLag => "The stream was not received for too long.",
+        HoleWhy::SetBack => "The database was set back to an earlier state, as by a restored backup.",
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use store::leases::{self, Lease, LeaseKey, LeaseTimes};
 use store::{Disposition, Store, checkpoints, workers};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::channels::channels;
@@ -99,6 +100,7 @@ async fn run_term(
     lease: Lease,
     stop: &CancellationToken,
 ) -> Answer<()> {
+    let mut changes = environment.database.changes();
     let ending = stop.child_token();
     let key = lease.key().clone();
     tracing::info!(worker = environment.host.holder(), "this process runs the stream");
@@ -106,7 +108,7 @@ async fn run_term(
     let outcome = match begun {
         Ok(supervisor) => {
             environment.live.board.problem(None);
-            let lease = hold(environment, store, lease, &ending).await;
+            let lease = hold(environment, store, lease, &mut changes, &ending).await;
             ending.cancel();
             supervisor.stop(PATIENCE).await;
             give_back(store, lease).await;
@@ -172,16 +174,22 @@ async fn hold(
     environment: &Arc<OpenEnvironment>,
     store: &Store,
     mut lease: Lease,
+    changes: &mut watch::Receiver<u32>,
     ending: &CancellationToken,
 ) -> Option<Lease> {
     let mut renewed = Instant::now();
     loop {
         tokio::select! {
             () = ending.cancelled() => return Some(lease),
+            // Everything that the term has read and planned is of the server before.
+            _ = changes.changed() => return Some(lease),
             () = tokio::time::sleep(LeaseTimes::STREAM.renew_every) => {}
         }
         match tokio::time::timeout(LeaseTimes::STREAM.renew_every, leases::renew(store, &mut lease)).await {
-            Ok(Ok(())) => renewed = Instant::now(),
+            Ok(Ok(())) => {
+                renewed = Instant::now();
+                environment.database.saw(lease.log_seen());
+            }
             Ok(Err(error)) if error.disposition() == Disposition::Stop => {
                 tracing::warn!(%error, "the stream belongs to another process now");
                 return None;

@@ -188,6 +188,19 @@ impl From<&store::Error> for Problem {
     }
 }
 
+/// The database was set back, and what was missed is not caught up yet.
+pub(crate) fn set_back() -> Problem {
+    Problem::new(
+        "SS-3014",
+        "The database was set back to an earlier state",
+        "A backup was restored, or a standby without the last commits took over. Salesforce delivers its events of the \
+         last three days again; a catch-up with an id comparison finds what they do not tell. Until then rows may be \
+         older than they were.",
+    )
+    .mended_by(Mender::Itself)
+    .step("Nothing, if this was meant. How far it is: shadow-sync jobs list")
+}
+
 /// An error's causes without what the server may have quoted of a record.
 fn chain(error: &store::Error) -> String {
     match error {

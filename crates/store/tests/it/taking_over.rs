@@ -156,6 +156,37 @@ async fn a_log_that_was_set_back_is_another_server(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn no_lease_holds_on_a_log_that_ends_earlier(pool: PgPool) {
+    let mut stream = Stream::start(pool).await;
+    stream.append(&[event(1, 1), event(2, 1)]).await;
+    leases::renew(&stream.store, &mut stream.lease).await.unwrap();
+    // A restored backup may have the row of the very lease that is held.
+    stream.run("update shadow_sync.log_head set position = 1").await;
+    let late = leases::renew(&stream.store, &mut stream.lease).await;
+    assert!(matches!(late, Err(Error::LeaseLost { .. })), "{late:?}");
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_server_that_was_set_back_is_taken_on_above_all_that_was_seen(pool: PgPool) {
+    let stream = Stream::start(pool).await;
+    stream.append(&[event(1, 1), event(2, 1)]).await;
+    stream.run("update shadow_sync.objects set loaded_at = now() where object = 'Product2'").await;
+    let before = stream.store.server_identity().await.unwrap();
+    stream.run("update shadow_sync.log_head set position = 1").await;
+    let taken_on = stream.store.take_on(&before).await.unwrap();
+    assert!(taken_on.is_set_back);
+    assert_eq!(taken_on.holes, [shadow::ObjectName::product()], "only of what is loaded");
+    assert!(stream.number("select position from shadow_sync.log_head").await > before.log_position);
+    assert_eq!(stream.number("select count(*) from shadow_sync.leases").await, 0);
+    // Another server that has everything: the line leaps, and nothing is missing.
+    let now = stream.store.server_identity().await.unwrap();
+    let other = store::ServerIdentity { system: Some(1), ..now };
+    let taken_on = stream.store.take_on(&other).await.unwrap();
+    assert_eq!((taken_on.is_set_back, taken_on.holes.len()), (false, 0));
+    assert!(stream.number("select position from shadow_sync.log_head").await > now.log_position);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn behind_a_pooler_the_log_works_as_well(pool: PgPool) {
     let direct = Stream::start(pool.clone()).await;
     let options = StoreOptions { pooled: true, ..StoreOptions::default() };
