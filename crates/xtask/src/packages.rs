@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -24,8 +25,11 @@ pub enum Purpose {
 const DEBIAN: [(Purpose, &[&str]); 3] = [
     (Purpose::Build, &["build-essential", "libwebkit2gtk-4.1-dev", "pkg-config"]),
     (Purpose::Walk, &["webkit2gtk-driver", "xauth", "xvfb"]),
-    (Purpose::Test, &["dbus", "gnome-keyring", "postgresql", "procps", "prometheus", "python3-venv"]),
+    (Purpose::Test, &["dbus", "gnome-keyring", "postgresql", "procps", "prometheus", "python3-venv", REDIS]),
 ];
+
+/// Debian starts its service when it is installed, which nobody asked for. It brings `redis-cli` along.
+const REDIS: &str = "redis-server";
 
 /// Something must be installed, and nobody is there to be asked.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub fn ensure(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     match std::env::consts::OS {
         "linux" if is_on_path("dpkg-query") => ensure_debian(workspace, purpose),
         "linux" => ensure_other_linux(purpose),
-        "macos" => ensure_macos(),
+        "macos" => ensure_macos(purpose),
         // Windows brings WebView2; the compiler's own message names what it lacks.
         _ => Ok(()),
     }
@@ -127,7 +131,14 @@ fn apt(workspace: &Workspace, before: &[&str], packages: &[&str]) -> Result<()> 
         bail!("`{}` failed", shown(&command))
     };
     run(&["update"])?;
-    run(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+    run(&[&["install", "-y", "--no-install-recommends"], packages].concat())?;
+    if packages.contains(&REDIS) && Path::new("/run/systemd/system").is_dir() {
+        println!("Switching {REDIS}'s service off again: the tests start servers of their own.");
+        let mut words = before.iter().copied().chain(["systemctl", "disable", "--now", REDIS]);
+        // A service that goes on is no harm: no test uses its port.
+        succeeds(Command::new(words.next().unwrap_or_default()).args(words));
+    }
+    Ok(())
 }
 
 fn is_root() -> Result<bool> {
@@ -147,6 +158,8 @@ fn ensure_other_linux(purpose: Purpose) -> Result<()> {
         (Purpose::Test, "dbus-run-session", "dbus"),
         (Purpose::Test, "promtool", "promtool, which comes with Prometheus"),
         (Purpose::Test, "python3", "Python 3 with its module venv"),
+        (Purpose::Test, "redis-server", "a Redis server"),
+        (Purpose::Test, "redis-cli", "Redis' command line"),
     ];
     let absent =
         programs.iter().filter(|(for_what, program, _)| *for_what <= purpose && !is_on_path(program));
@@ -161,7 +174,12 @@ fn ensure_other_linux(purpose: Purpose) -> Result<()> {
     .into())
 }
 
-fn ensure_macos() -> Result<()> {
+fn ensure_macos(purpose: Purpose) -> Result<()> {
+    if purpose == Purpose::Test && !is_on_path("redis-server") {
+        bail!(NotInstalled(
+            "A Redis server is missing: run `brew install redis`, then start again".to_owned()
+        ));
+    }
     if !succeeds(Command::new("xcode-select").arg("-p")) {
         bail!(NotInstalled(
             "The compiler is missing: run `xcode-select --install`, then start again".to_owned()
