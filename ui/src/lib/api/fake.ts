@@ -50,6 +50,7 @@ export class FakeApi implements Api {
   #scene: Scene;
   #heard: (stale: View[]) => void = () => undefined;
   #ticks = 0;
+  #cacheAsked = 0;
 
   constructor(name: string) {
     this.#scene = scene(name);
@@ -278,7 +279,8 @@ export class FakeApi implements Api {
   }
 
   async cache(): Promise<CacheView> {
-    if (this.#scene.name === 'database-down') throw databaseDown;
+    const isStale = this.#scene.name === 'stale' && this.#cacheAsked++ > 0;
+    if (this.#scene.name === 'database-down' || isStale) throw databaseDown;
     return cache.view(this.#scene);
   }
 
