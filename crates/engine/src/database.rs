@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use shadow::Mapping;
-use store::embedded::{self, Embedded, EmbeddedOptions};
 use store::audit::{self, Act};
+use store::embedded::{self, Embedded, EmbeddedOptions};
 use store::{SchemaState, ServerChange, Store, StoreOptions};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -211,10 +211,10 @@ impl Shared {
         let store = self.slot.borrow().store.clone();
         if let Some(store) = store {
             if let Err(error) = store.server_facts().await {
-                return match self.environment.database {
-                    config::Database::Embedded => self.connect().await,
-                    config::Database::Url(_) => Err(error.into()),
-                };
+                // Connections of before may wait for ever for a network that has forgotten them, and hold every place
+                // in the pool: whether the server answers is asked by new ones.
+                tracing::debug!(%error, "the database is connected to anew");
+                return self.connect().await;
             }
             let was_failing = matches!(self.slot.borrow().state, DatabaseState::Failed { .. });
             if was_failing {

@@ -6,7 +6,7 @@ use shadow::event::ChannelName;
 
 use crate::error::{Error, corrupt};
 use crate::holes::{self, HoleWhy, NewHole};
-use crate::session::Store;
+use crate::session::{Store, in_time};
 use crate::{checkpoints, log_head};
 
 /// How far the number line leaps when the server changed: beyond whatever position was handed out since it was last
@@ -135,6 +135,10 @@ impl Store {
 
     /// Asks which server this is, to be compared with the one that was there before.
     pub async fn server_identity(&self) -> Result<ServerIdentity, Error> {
+        in_time(self.identity()).await
+    }
+
+    async fn identity(&self) -> Result<ServerIdentity, Error> {
         let row = sqlx::query!(
             r#"select (select oid::bigint from pg_database where datname = current_database()) as "database!",
                       (select position from shadow_sync.log_head) as "position!""#
@@ -159,6 +163,10 @@ impl Store {
     ///
     /// - **Errors:** [`Error::UnsupportedServer`] outside 14 to 18, [`Error::ReadOnly`] for a standby.
     pub async fn server_facts(&self) -> Result<ServerFacts, Error> {
+        in_time(self.facts()).await
+    }
+
+    async fn facts(&self) -> Result<ServerFacts, Error> {
         let row = sqlx::query!(
             r#"select current_setting('server_version_num')::int / 10000 as "major!",
                       split_part(current_setting('server_version'), ' ', 1) as "version!",

@@ -195,10 +195,10 @@ impl Store {
     }
 }
 
-/// What connecting brings; an error where the server does not answer.
-async fn in_time<T>(connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    match tokio::time::timeout(ANSWERS_WITHIN, connecting).await {
-        Ok(connected) => connected,
+/// What the server answers, or that it does not.
+pub(crate) async fn in_time<T>(asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(ANSWERS_WITHIN, asked).await {
+        Ok(answered) => answered,
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
     }
 }
