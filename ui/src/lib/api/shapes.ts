@@ -141,7 +141,8 @@ export interface FlushPlan {
   patterns: string[];
   keys: number;
   examples: KeyExample[];
-  bytes: number;
+  /** None where the cache's user may not ask. */
+  bytes: number | null;
   bytesExact: boolean;
   needsName: boolean;
   stopped: boolean;
@@ -151,7 +152,8 @@ export interface FlushPlan {
 /** A flush that a person ordered. */
 export interface FlushView {
   id: string;
-  kind: FlushScope['kind'];
+  kind: string;
+  /** What it is of, in words. */
   scope: string;
   state: 'running' | 'done' | 'stopped' | 'failed';
   seen: number;

@@ -3,6 +3,9 @@ import { asProblem } from '$lib/api/client';
 import { isEverything, patternOf, scopeWords } from '$lib/components/cache/words';
 import type { Console } from './console.svelte';
 
+/** The engine asks for the environment's name: the plan, which has a field for it, was not seen yet. */
+const NAME_MISSING = 'SS-8023';
+
 /** A dialog that shows what a flush would delete. */
 export interface Planning {
   scope: FlushScope;
@@ -84,7 +87,13 @@ export class Flushes {
     this.#starting = [...this.#starting, words];
     let started: FlushView | undefined;
     await this.app.act(`Flush ${words}`, async () => {
-      started = await this.app.api.startFlush(scope, confirm);
+      try {
+        started = await this.app.api.startFlush(scope, confirm);
+      } catch (thrown) {
+        if (confirm !== null || asProblem(thrown).code !== NAME_MISSING) throw thrown;
+        this.planning = { scope, isPreview: false };
+        return;
+      }
       this.#begun = started;
       this.#own = [...this.#own, started.id];
       await this.app.flushes.load();

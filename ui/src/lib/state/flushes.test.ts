@@ -9,11 +9,11 @@ function world(kind: EnvironmentKind = 'staging', state: CacheState = 'ok') {
   const previewed: FlushScope[] = [];
   const listed: FlushView[] = [];
   const failed: string[] = [];
-  let refuses = false;
+  let refusal: unknown;
   const flush = (id: string, change: Partial<FlushView> = {}): FlushView => ({
     id,
     kind: 'catalog',
-    scope: 'catalog:*',
+    scope: 'the catalogue',
     state: 'running',
     seen: 0,
     deleted: 0,
@@ -40,7 +40,7 @@ function world(kind: EnvironmentKind = 'staging', state: CacheState = 'ok') {
     api: {
       startFlush: async (scope: FlushScope, confirm: string | null) => {
         started.push([scope, confirm]);
-        if (refuses) throw new Error('refused');
+        if (refusal) throw refusal;
         return flush(`f${started.length}`);
       },
       stopFlush: async () => undefined,
@@ -51,7 +51,16 @@ function world(kind: EnvironmentKind = 'staging', state: CacheState = 'ok') {
     },
   };
   const flushes = new Flushes(app as unknown as Console);
-  return { app, flushes, flush, started, previewed, listed, failed, refuse: () => (refuses = true) };
+  return {
+    app,
+    flushes,
+    flush,
+    started,
+    previewed,
+    listed,
+    failed,
+    refuse: (thrown: unknown) => (refusal = thrown),
+  };
 }
 
 describe('flushes by hand', () => {
@@ -100,11 +109,21 @@ describe('flushes by hand', () => {
 
   it('say what was refused and leave no line', async () => {
     const { flushes, failed, refuse } = world();
-    refuse();
+    refuse(new Error('refused'));
     expect(await flushes.start({ kind: 'catalog' }, null)).toBeUndefined();
     expect(failed).toEqual(['Flush the catalogue']);
     expect(flushes.lines).toEqual([]);
     expect(flushes.isBusy({ kind: 'catalog' })).toBe(false);
+  });
+
+  it('show their plan where the engine asks for the name that nobody typed', async () => {
+    const { flushes, failed, refuse } = world();
+    refuse({ code: 'SS-8023', title: 'The environment’s name is missing' });
+    await flushes.run({ kind: 'pattern', pattern: '*?*' });
+    expect([failed, flushes.lines]).toEqual([[], []]);
+    expect(flushes.planning).toEqual({ scope: { kind: 'pattern', pattern: '*?*' }, isPreview: false });
+    await flushes.start({ kind: 'catalog' }, 'wrong');
+    expect(failed).toEqual(['Flush the catalogue']);
   });
 
   it('are hindered without a cache, and say why', () => {

@@ -10,6 +10,7 @@ import type {
   RulesView,
   TriedKeys,
 } from '../shapes';
+import { scopeWords } from '$lib/components/cache/words';
 import { at } from './clock';
 import { cacheDenied, cacheDown, emptyPattern, nameMissing } from './problems';
 import type { Scene } from './scene';
@@ -107,14 +108,14 @@ function flush(
 }
 
 const past = (): FlushView[] => [
-  flush('f7', 11_500, 'a.okafor@halden.example', 'sku', 'catalog:product:FBR-1000-H', 1, 12),
-  flush('f6', 79_000, 'a.okafor@halden.example', 'eligibility', 'eligibility:*', 386_120, 3_100),
-  flush('f5', 79_300, 'a.okafor@halden.example', 'pattern', 'eligibility:*', 41_200, 900, {
+  flush('f7', 11_500, 'a.okafor@halden.example', 'sku', 'SKU FBR-1000-H', 1, 12),
+  flush('f6', 79_000, 'a.okafor@halden.example', 'eligibility', 'eligibility', 386_120, 3_100),
+  flush('f5', 79_300, 'a.okafor@halden.example', 'pattern', 'pattern eligibility:*', 41_200, 900, {
     state: 'stopped',
     seen: 43_008,
   }),
-  flush('f4', 96_000, 'e.haugen@halden.example', 'catalog', 'catalog:*', 18_197, 1_400),
-  flush('f3', 180_000, 'e.haugen@halden.example', 'catalog', 'catalog:*', 0, 2_000, {
+  flush('f4', 96_000, 'e.haugen@halden.example', 'catalog', 'the catalogue', 18_197, 1_400),
+  flush('f3', 180_000, 'e.haugen@halden.example', 'catalog', 'the catalogue', 0, 2_000, {
     state: 'failed',
     problem: cacheDown,
   }),
@@ -140,7 +141,7 @@ export function cacheOf(name: string): FakeCache {
   };
   if (name === 'cache-flushing') {
     cache.flushes.unshift(
-      flush('f8', 1.2, 'm.lindqvist@halden.example', 'catalog', 'catalog:*', 11_264, 0, {
+      flush('f8', 1.2, 'm.lindqvist@halden.example', 'catalog', 'the catalogue', 11_264, 0, {
         state: 'running',
         seen: 12_288,
         endedAt: null,
@@ -246,7 +247,7 @@ export function start(scene: Scene, scope: FlushScope, confirm: string | null): 
     0,
     'm.lindqvist@halden.example',
     scope.kind,
-    planned.patterns.join(', '),
+    scopeWords(scope),
     0,
     0,
     { state: 'running', endedAt: null, startedAt: new Date().toISOString() },
@@ -255,8 +256,11 @@ export function start(scene: Scene, scope: FlushScope, confirm: string | null): 
   return started;
 }
 
-const isUnder = (flush: FlushView, start: string) =>
-  flush.scope.split(', ').some((pattern) => matches(pattern, start));
+function isUnder({ kind, scope }: FlushView, start: string): boolean {
+  if (kind === 'all') return true;
+  if (kind === 'pattern') return matches(scope.replace(/^pattern /, ''), start);
+  return start.startsWith(kind);
+}
 
 /** Moves running flushes on by one tick; answers whether there were any. */
 export function advance(scene: Scene): boolean {
@@ -264,7 +268,7 @@ export function advance(scene: Scene): boolean {
     return false;
   scene.cache.flushes = scene.cache.flushes.map((one) => {
     if (one.state !== 'running') return one;
-    const isOne = !one.scope.includes('*');
+    const isOne = one.kind === 'sku' || one.kind === 'account';
     const under = families.map(([start]) => start).filter((start) => isUnder(one, start));
     const left = isOne ? 1 : under.reduce((sum, start) => sum + (scene.cache.keys.get(start) ?? 0), 0);
     const step = Math.min(left, isOne ? 1 : 5_120);

@@ -87,8 +87,8 @@ export const emptyPattern: Problem = {
 };
 
 export const nameMissing: Problem = {
-  code: 'SS-8020',
-  title: 'The name of the environment is missing',
+  code: 'SS-8023',
+  title: 'The environment’s name is missing',
   cause: 'This flush asks for the name of the environment.',
   mender: 'you',
   steps: ['Type the name and flush again.'],

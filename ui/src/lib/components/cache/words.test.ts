@@ -46,7 +46,7 @@ const rule = (change: Partial<RulesView> = {}): RulesView => ({
 const flush = (change: Partial<FlushView> = {}): FlushView => ({
   id: '1',
   kind: 'catalog',
-  scope: 'catalog:*',
+  scope: 'the catalogue',
   state: 'running',
   seen: 20_000,
   deleted: 18_204,
@@ -126,8 +126,8 @@ describe('a flush', () => {
       'Flushed the catalogue: 18,204 keys deleted in 1.4 s',
     );
     expect(
-      flushLine(flush({ state: 'stopped', endedAt, deleted: 1, kind: 'pattern', scope: 'a:*' }), now),
-    ).toBe('Stopped the flush of a:* after 1 key; what is left stays cached');
+      flushLine(flush({ state: 'stopped', endedAt, deleted: 1, kind: 'pattern', scope: 'pattern a:*' }), now),
+    ).toBe('Stopped the flush of pattern a:* after 1 key; what is left stays cached');
     expect(flushLine(flush({ state: 'failed', endedAt, deleted: 0 }), now)).toBe(
       'The flush of the catalogue failed after 0 keys',
     );

@@ -7,7 +7,7 @@ import { formatAgo } from '$lib/format/time';
 export function scopeWords(scope: FlushScope): string {
   switch (scope.kind) {
     case 'all':
-      return 'the whole cache';
+      return 'everything of ours';
     case 'catalog':
       return 'the catalogue';
     case 'eligibility':
@@ -17,37 +17,13 @@ export function scopeWords(scope: FlushScope): string {
     case 'account':
       return `account ${scope.id}`;
     case 'pattern':
-      return scope.pattern;
-  }
-}
-
-/** What a flush on record was of, by one word. */
-export const kindWords: Record<FlushView['kind'], string> = {
-  all: 'everything',
-  catalog: 'catalogue',
-  eligibility: 'eligibility',
-  sku: 'SKU',
-  account: 'account',
-  pattern: 'pattern',
-};
-
-/** What a flush on record is of, in a sentence: its kind where that says it, otherwise what it deletes. */
-export function flushedWords(flush: FlushView): string {
-  switch (flush.kind) {
-    case 'all':
-      return 'the whole cache';
-    case 'catalog':
-      return 'the catalogue';
-    case 'eligibility':
-      return 'eligibility';
-    default:
-      return flush.scope;
+      return `pattern ${scope.pattern}`;
   }
 }
 
 /** How a flush goes, or what came of it. */
 export function flushLine(flush: FlushView, now: number): string {
-  const of = flushedWords(flush);
+  const of = flush.scope;
   const keys = counted(flush.deleted, 'key');
   switch (flush.state) {
     case 'running':
