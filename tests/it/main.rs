@@ -29,6 +29,7 @@ mod redis;
 mod rejects;
 mod serve;
 mod server_change;
+mod side;
 mod steer;
 mod stream;
 mod world;

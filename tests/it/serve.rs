@@ -15,12 +15,12 @@ use crate::cli::program;
 use crate::world::{PATIENCE, World, small};
 
 /// A running daemon.
-struct Daemon {
-    child: Child,
-    url: String,
+pub struct Daemon {
+    pub child: Child,
+    pub url: String,
 }
 
-fn command(world: &World, arguments: &[&str]) -> Command {
+pub fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.arg("--config").arg(world.config()).args(arguments).env_remove("SHADOW_SYNC_READ_TOKEN");
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -28,7 +28,7 @@ fn command(world: &World, arguments: &[&str]) -> Command {
 }
 
 /// Runs a command to its end: its exit code, what it printed, what it told.
-async fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub async fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = tokio::time::timeout(PATIENCE, command(world, arguments).output()).await.expect("an end");
     let output = output.expect("it runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -36,11 +36,11 @@ async fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String)
 }
 
 impl Daemon {
-    async fn start(world: &World) -> Self {
+    pub async fn start(world: &World) -> Self {
         Self::start_with(world, &[], None).await
     }
 
-    async fn start_with(world: &World, arguments: &[&str], token: Option<&str>) -> Self {
+    pub async fn start_with(world: &World, arguments: &[&str], token: Option<&str>) -> Self {
         let all = [&["serve", "--json", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut command = command(world, &all);
         if let Some(token) = token {
@@ -53,7 +53,7 @@ impl Daemon {
         Self { child, url: said["listening"].as_str().expect("an address").to_owned() }
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, String) {
+    pub async fn get(&self, path: &str) -> (StatusCode, String) {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("an answer");
         (answer.status(), answer.text().await.expect("a body"))
     }
@@ -64,7 +64,7 @@ impl Daemon {
     }
 
     /// Ends it as a service manager does. Returns its exit code.
-    async fn terminate(mut self) -> Option<i32> {
+    pub async fn terminate(mut self) -> Option<i32> {
         let id = self.child.id().expect("it still runs").to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
         assert!(sent.success());
@@ -77,7 +77,7 @@ async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
 }
 
 /// A world whose own engine rests, everything loaded, and a daemon that streams.
-async fn served(pool: PgPool) -> (World, Daemon) {
+pub async fn served(pool: PgPool) -> (World, Daemon) {
     let world = World::start(pool).await;
     world.backfill(&["Product2", "PricebookEntry", "Account"]).await;
     let daemon = Daemon::start(&world).await;
@@ -258,7 +258,7 @@ async fn what_would_be_open_to_everybody_is_wrong_usage(pool: PgPool) {
         (&["replay", "--from", "2999-01-01T00:00:00Z"], "future"),
         (&["catch-up", "--since", "0h"], "2h, 3d"),
         (&["catch-up", "Contract"], "Product2"),
-        (&["flags", "set", "shadow-reads", "on"], "event-consumer"),
+        (&["flags", "set", "reads", "on"], "shadow-reads"),
         (&["dead-letters", "discard"], "<ID>"),
     ] {
         let (code, _, told) = run(&world, arguments).await;

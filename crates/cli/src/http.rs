@@ -5,10 +5,12 @@
 //! | `/metrics` | every metric, for Prometheus |
 //! | `/health` | 200 while the copy can be relied on, else 503; one word per check |
 //! | `/health/queue` | what waits: events, dead letters, dirty records |
+//! | `/v1/…` | what shops ask; see [`reads`] |
 
 mod gate;
 mod health;
 mod metrics;
+mod reads;
 mod server;
 mod tls;
 
@@ -40,6 +42,11 @@ impl Shown {
         Self { engine, is_draining: Arc::default() }
     }
 
+    /// The engine behind it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// From now on `/health` says that this process ends.
     pub fn drains(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
@@ -52,7 +59,8 @@ pub fn router(shown: Shown, gate: Gate) -> Router {
         .route("/metrics", get(metrics))
         .route("/health", get(health))
         .route("/health/queue", get(queue))
-        .fallback(nothing)
+        .merge(reads::routes())
+        .fallback(reads::nothing_here)
         .layer(middleware::from_fn_with_state(gate, gate::keep))
         .with_state(shown)
 }
@@ -79,9 +87,4 @@ async fn queue(State(shown): State<Shown>) -> Response {
     }
     let said = "the database does not answer: nobody knows what waits";
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": said }))).into_response()
-}
-
-async fn nothing() -> Response {
-    let said = "there is nothing here: /metrics, /health and /health/queue are served";
-    (StatusCode::NOT_FOUND, Json(json!({ "error": said }))).into_response()
 }

@@ -1,6 +1,7 @@
 //! A mapping held against what the org's describe shows to who is signed in.
 
 use salesforce::{Client, CurrencyAnswer, Purpose};
+use shadow::mapping::PayloadFields;
 use shadow::{Mapping, ObjectInfo, ObjectName, OrgFacts, ResolvedMapping, resolve};
 use store::selected_fields;
 
@@ -31,6 +32,17 @@ pub(crate) async fn resolve_for_sync(
     let store = environment.store().await?;
     let resolved = selected_fields::resolve(&store, &mapping, &Mapping::built_in(), &info, &org).await??;
     Ok(resolved.mapping)
+}
+
+/// A mapping as whoever is signed in sees it, with no more fields than fill its columns: for who answers a reader.
+pub(crate) async fn resolve_for_readers(
+    environment: &OpenEnvironment,
+    client: &Client,
+    mapping: Mapping,
+) -> Answer<ResolvedMapping> {
+    let (_, info, org) = describe(environment, client, &mapping.object).await?;
+    let narrow = Mapping { payload_fields: PayloadFields::Mapped, ..mapping };
+    Ok(resolve(&narrow, &Mapping::built_in(), &info, &org)?)
 }
 
 async fn describe(

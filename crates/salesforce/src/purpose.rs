@@ -35,6 +35,8 @@ pub enum Purpose {
     Replay,
     /// Records by id: dirty records, holders of a SKU.
     Fetch,
+    /// Answers for readers that the shadow could not give.
+    Read,
     /// The preflight's checks.
     Doctor,
     /// What the org says of its limits.
@@ -43,7 +45,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SignIn,
         Self::Describe,
         Self::Count,
@@ -56,6 +58,7 @@ impl Purpose {
         Self::Poll,
         Self::Replay,
         Self::Fetch,
+        Self::Read,
         Self::Doctor,
         Self::Limits,
     ];
@@ -75,6 +78,7 @@ impl Purpose {
             Self::Poll => "poll",
             Self::Replay => "replay",
             Self::Fetch => "fetch",
+            Self::Read => "read",
             Self::Doctor => "doctor",
             Self::Limits => "limits",
         }

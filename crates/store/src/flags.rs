@@ -15,6 +15,8 @@ words! {
         EventConsumer = "event-consumer",
         /// Whether readers are given the shadow.
         ShadowReads = "shadow-reads",
+        /// Whether every answer is Salesforce's, and held against the shadow.
+        CompareReads = "compare-reads",
         /// Whether all work is stopped: receiving too.
         Pause = "pause",
     }
@@ -30,7 +32,7 @@ impl Flag {
     pub const fn at_first(self) -> bool {
         match self {
             Self::EventConsumer => true,
-            Self::ShadowReads | Self::Pause => false,
+            Self::ShadowReads | Self::CompareReads | Self::Pause => false,
         }
     }
 }
@@ -69,4 +71,52 @@ pub async fn set(store: &Store, flag: Flag, on: bool, who: &str) -> Result<bool,
     }
     settings::set(store, &flag.setting(), &Stored { on, by: who.to_owned() }).await?;
     Ok(before.on != on)
+}
+
+/// Why readers were taken off the shadow, whatever the flags say. It stands until a person resets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trip {
+    /// Why, in words for a person.
+    pub reason: String,
+    /// Who: a person, or the comparison itself.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTrip {
+    reason: String,
+    by: String,
+}
+
+const TRIP: &str = "trip.shadow-reads";
+
+/// The trip that stands; none if readers may have the shadow.
+pub async fn trip(store: &Store) -> Result<Option<Trip>, Error> {
+    let stored = settings::get_with_time::<StoredTrip>(store, TRIP).await?;
+    Ok(stored.map(|(stored, at)| Trip { reason: stored.reason, by: stored.by, at }))
+}
+
+/// Takes readers off the shadow in every process. Returns whether they still had it: a trip that stands keeps its reason.
+pub async fn set_trip(store: &Store, reason: &str, by: &str) -> Result<bool, Error> {
+    let value = serde_json::json!({ "reason": reason, "by": by });
+    let set = sqlx::query!(
+        "insert into shadow_sync.settings (name, value) values ($1, $2) on conflict (name) do nothing",
+        TRIP,
+        value,
+    )
+    .execute(store.pool())
+    .await?
+    .rows_affected();
+    Ok(set == 1)
+}
+
+/// Lifts a trip. Returns whether one stood.
+pub async fn reset_trip(store: &Store) -> Result<bool, Error> {
+    let gone = sqlx::query!("delete from shadow_sync.settings where name = $1", TRIP)
+        .execute(store.pool())
+        .await?
+        .rows_affected();
+    Ok(gone == 1)
 }

@@ -33,6 +33,18 @@ words! {
     }
 }
 
+words! {
+    /// Whether the readers of a process have the shadow.
+    ShadowReads {
+        /// They have it.
+        On = "on",
+        /// They are answered by Salesforce.
+        Off = "off",
+        /// They are answered by Salesforce until a person resets the trip.
+        Tripped = "tripped",
+    }
+}
+
 /// How often a process says that it is there.
 pub const BEAT_EVERY: Duration = Duration::from_secs(5);
 
@@ -51,6 +63,8 @@ pub struct Worker {
     pub role: Role,
     /// Channels that it streams.
     pub streaming: Vec<String>,
+    /// Whether its readers have the shadow; none for a process that has no readers.
+    pub shadow_reads: Option<ShadowReads>,
 }
 
 /// A process that was seen.
@@ -69,17 +83,18 @@ pub struct SeenWorker {
 /// Says that this process is there, and what it does.
 pub async fn beat(store: &Store, worker: &Worker) -> Result<(), Error> {
     sqlx::query!(
-        "insert into shadow_sync.workers (id, host_kind, holder, version, role, streaming)
-         values ($1, $2, $3, $4, $5, $6)
+        "insert into shadow_sync.workers (id, host_kind, holder, version, role, streaming, shadow_reads)
+         values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (id) do update
             set holder = excluded.holder, role = excluded.role, streaming = excluded.streaming,
-                seen_at = clock_timestamp()",
+                shadow_reads = excluded.shadow_reads, seen_at = clock_timestamp()",
         worker.id,
         worker.host_kind.as_str(),
         worker.holder,
         worker.version,
         worker.role.as_str(),
         &worker.streaming,
+        worker.shadow_reads.map(ShadowReads::as_str),
     )
     .execute(store.pool())
     .await?;
@@ -95,7 +110,7 @@ pub async fn gone(store: &Store, id: Uuid) -> Result<(), Error> {
 /// Processes seen within a time, daemons first, then by their start.
 pub async fn list(store: &Store, within: Duration) -> Result<Vec<SeenWorker>, Error> {
     let rows = sqlx::query!(
-        r#"select id, host_kind, holder, version, role, streaming, started_at, seen_at,
+        r#"select id, host_kind, holder, version, role, streaming, shadow_reads, started_at, seen_at,
                   (extract(epoch from clock_timestamp() - seen_at) * 1000)::bigint as "seen_ms_ago!"
              from shadow_sync.workers
             where seen_at >= clock_timestamp() - make_interval(secs => $1)
@@ -115,6 +130,12 @@ pub async fn list(store: &Store, within: Duration) -> Result<Vec<SeenWorker>, Er
                     version: row.version,
                     role: Role::parse(&row.role).ok_or_else(|| corrupt("role", &row.role))?,
                     streaming: row.streaming,
+                    shadow_reads: match row.shadow_reads.as_deref() {
+                        None => None,
+                        Some(word) => Some(
+                            ShadowReads::parse(word).ok_or_else(|| corrupt("state of the readers", word))?,
+                        ),
+                    },
                 },
                 started_at: row.started_at,
                 seen_at: row.seen_at,

@@ -123,7 +123,10 @@ impl Gate {
 
     fn admits(&self, shown: Option<&str>) -> bool {
         let Some(token) = &self.token else { return true };
-        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        // The scheme's letter case does not matter (RFC 9110), the token's does.
+        let shown = shown.and_then(|value| value.split_once(' '));
+        let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let shown = shown.map(|(_, token)| token.trim_start_matches(' ')).unwrap_or_default();
         is_equal(shown.as_bytes(), token.as_bytes())
     }
 }
@@ -147,7 +150,12 @@ pub async fn keep(State(gate): State<Gate>, request: Request, next: Next) -> Res
 }
 
 fn refuse(status: StatusCode, said: &str) -> Response {
-    (status, Json(json!({ "error": said }))).into_response()
+    let title = status.canonical_reason().unwrap_or_default();
+    let body =
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": said, "error": said });
+    let mut answer = (status, Json(body)).into_response();
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer
 }
 
 #[cfg(test)]
@@ -182,8 +190,11 @@ mod tests {
         assert!(private.admits(None));
         for gate in [gate(HERE, false, true, Some("secret")), gate(EVERYWHERE, true, false, Some("secret"))] {
             let gate = gate.unwrap();
-            assert!(gate.admits(Some("Bearer secret")));
-            for wrong in [None, Some(""), Some("secret"), Some("Bearer secre"), Some("Bearer secrets")] {
+            for right in ["Bearer secret", "bearer secret", "BEARER  secret"] {
+                assert!(gate.admits(Some(right)), "{right}");
+            }
+            let wrong = ["", "secret", "Bearer secre", "Bearer secrets", "Bearer Secret", "Basic secret"];
+            for wrong in wrong.map(Some).into_iter().chain([None]) {
                 assert!(!gate.admits(wrong), "{wrong:?}");
             }
         }

@@ -15,6 +15,8 @@ use crate::problem::{Answer, Problem};
 pub enum FlagName {
     /// Whether readers are served from the shadow.
     ShadowReads,
+    /// Whether every answer is Salesforce's, and the shadow is held against it.
+    CompareReads,
     /// Whether stored events are applied. Receiving and storing go on without, so that nothing expires.
     EventConsumer,
 }
@@ -25,7 +27,7 @@ pub enum FlagName {
 pub struct FlagView {
     /// Which.
     pub name: FlagName,
-    /// Whether it is on in this process.
+    /// Whether it is on in this process; off while it is tripped.
     pub is_on: bool,
     /// What it does, and what its present value means.
     pub explanation: String,
@@ -35,12 +37,26 @@ pub struct FlagView {
     pub set_by: Option<String>,
     /// When it was last set.
     pub set_at: Option<DateTime<Utc>>,
+    /// Why it is off whatever it was set to, until a person resets that.
+    pub trip: Option<TripView>,
+}
+
+/// Why readers were taken off the shadow in every process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct TripView {
+    /// In words.
+    pub reason: String,
+    /// A person, or `comparison`.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// The variable that turns readers to the shadow in the process that has it.
 const SHADOW_READS_VARIABLE: &str = "ENABLE_SF_SHADOW_READS";
 
-/// Both flags.
+/// All flags.
 pub async fn get(engine: &Engine) -> Answer<Vec<FlagView>> {
     let open = engine.environment()?;
     views(&open.store().await?).await
@@ -60,18 +76,61 @@ pub async fn set(engine: &Engine, name: FlagName, on: bool) -> Answer<Vec<FlagVi
             }
             Flag::ShadowReads
         }
+        FlagName::CompareReads => {
+            if on {
+                refuse_unready(&store).await?;
+                // What was compared before says nothing of this time.
+                store::read_comparisons::begin_anew(&store).await?;
+            }
+            Flag::CompareReads
+        }
     };
     flags::set(&store, flag, on, &open.actor()).await?;
     let sentence = format!("Switched {} {}", flag.as_str(), if on { "on" } else { "off" });
     open.record("flags.set", &sentence, "done", None).await;
+    open.reads.look_anew();
     engine.publish(&[View::Flags, View::Status]);
     views(&store).await
+}
+
+/// Takes readers off the shadow in every process, whatever the flags and variables say, until [`reset`].
+pub async fn trip(engine: &Engine, reason: &str) -> Answer<Vec<FlagView>> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    let reason = if reason.trim().is_empty() { "taken back by hand" } else { reason.trim() };
+    if flags::set_trip(&store, reason, &open.actor()).await? {
+        open.record("flags.trip", &format!("Took readers off the shadow: {reason}"), "done", None).await;
+    }
+    open.reads.look_anew();
+    engine.publish(&[View::Flags, View::Status]);
+    views(&store).await
+}
+
+/// Lifts a trip: the flags and variables hold again, and a comparison begins to count anew.
+pub async fn reset(engine: &Engine) -> Answer<Vec<FlagView>> {
+    let open = engine.environment()?;
+    let store = open.store().await?;
+    store::read_comparisons::begin_anew(&store).await?;
+    if flags::reset_trip(&store).await? {
+        open.record("flags.reset", "Lifted the trip of shadow-reads", "done", None).await;
+    }
+    open.reads.look_anew();
+    engine.publish(&[View::Flags, View::Status]);
+    views(&store).await
+}
+
+/// What the variable of this process says of readers, if it says anything.
+pub(crate) fn forced_shadow_reads() -> Option<bool> {
+    std::env::var(SHADOW_READS_VARIABLE).ok().and_then(|value| is_on(&value))
 }
 
 async fn views(store: &Store) -> Answer<Vec<FlagView>> {
     let consumer = flags::get(store, Flag::EventConsumer).await?;
     let reads = flags::get(store, Flag::ShadowReads).await?;
-    let forced = std::env::var(SHADOW_READS_VARIABLE).ok().and_then(|value| is_on(&value));
+    let compare = flags::get(store, Flag::CompareReads).await?;
+    let trip = flags::trip(store).await?;
+    let forced = forced_shadow_reads();
+    let is_served = trip.is_none() && forced.unwrap_or(reads.on);
     Ok(vec![
         FlagView {
             name: FlagName::EventConsumer,
@@ -85,11 +144,14 @@ async fn views(store: &Store) -> Answer<Vec<FlagView>> {
             overridden_by: None,
             set_by: consumer.set_by,
             set_at: consumer.set_at,
+            trip: None,
         },
         FlagView {
             name: FlagName::ShadowReads,
-            is_on: forced.unwrap_or(reads.on),
-            explanation: if forced.unwrap_or(reads.on) {
+            is_on: is_served,
+            explanation: if trip.is_some() {
+                "Readers were taken off the shadow and are served by Salesforce, until a person resets the trip."
+            } else if is_served {
                 "Readers are served from the shadow."
             } else {
                 "Readers are served by Salesforce."
@@ -98,6 +160,21 @@ async fn views(store: &Store) -> Answer<Vec<FlagView>> {
             overridden_by: forced.map(|_| SHADOW_READS_VARIABLE.to_owned()),
             set_by: reads.set_by,
             set_at: reads.set_at,
+            trip: trip.map(|trip| TripView { reason: trip.reason, by: trip.by, at: trip.at }),
+        },
+        FlagView {
+            name: FlagName::CompareReads,
+            is_on: compare.on,
+            explanation: if compare.on {
+                "Readers are served by Salesforce, and every answer is held against the shadow."
+            } else {
+                "Answers are not held against Salesforce's."
+            }
+            .to_owned(),
+            overridden_by: None,
+            set_by: compare.set_by,
+            set_at: compare.set_at,
+            trip: None,
         },
     ])
 }

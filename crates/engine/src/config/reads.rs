@@ -103,7 +103,7 @@ impl Reader<'_> {
     }
 }
 
-impl Environment {
+impl super::Environment {
     /// The cache as readers use it: they do not wait for one that is slow. None where none is configured.
     pub(crate) fn reading_cache(&self) -> Option<::cache::Cache> {
         let address = self.redis.as_ref()?;

@@ -49,5 +49,6 @@ fn worker(environment: &OpenEnvironment) -> Worker {
             _ => Role::Leader,
         },
         streaming,
+        shadow_reads: environment.reads.shown(),
     }
 }

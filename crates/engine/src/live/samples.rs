@@ -11,6 +11,7 @@ use super::term::Term;
 use crate::clock;
 use crate::notice::View;
 use crate::problem::Answer;
+use crate::reads::reader_standing;
 
 /// Samples until the term ends.
 pub(crate) async fn sample(term: Arc<Term>, stop: CancellationToken) -> Answer<()> {
@@ -50,6 +51,8 @@ pub(crate) async fn sample(term: Arc<Term>, stop: CancellationToken) -> Answer<(
                 .collect(),
         };
         lag_samples::record(&term.store, now, &samples, &flow).await?;
+        // Readers by SQL are told the same.
+        store::readers::stand(&term.store, &reader_standing(&term.environment, &term.store).await?).await?;
         (before, failures) = (after, failures_now);
         term.environment.notices.publish(&[View::Lag, View::Status]);
     }

@@ -64,6 +64,12 @@ impl Calls {
         totals.iter().map(|(purpose, calls)| (*purpose, *calls)).collect()
     }
 
+    /// What waits to be written down, by hour and purpose.
+    pub(crate) fn waiting(&self) -> Vec<(DateTime<Utc>, &'static str, u32)> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.iter().map(|((hour, purpose), calls)| (*hour, *purpose, *calls)).collect()
+    }
+
     /// How many calls wait to be written down.
     pub(crate) fn pending(&self) -> u32 {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).values().sum()

@@ -3,4 +3,5 @@
 pub(crate) mod copy;
 pub(crate) mod partitions;
 pub(crate) mod quote;
+pub(crate) mod reading;
 pub(crate) mod shape;

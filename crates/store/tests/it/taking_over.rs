@@ -113,6 +113,7 @@ fn worker(host_kind: HostKind) -> Worker {
         version: "0.1.0".to_owned(),
         role: Role::Standby,
         streaming: Vec::new(),
+        shadow_reads: None,
     }
 }
 
