@@ -18,6 +18,9 @@ pub enum InvalidSchedule {
     /// Not a cron expression.
     #[error("`{0}` is no cron expression of five fields such as `30 2 * * *`")]
     Cron(String),
+    /// A date that never comes.
+    #[error("`{0}` never comes, as the 30th of February; expected a cron expression that some day fits")]
+    Never(String),
     /// Not a time zone.
     #[error("`{0}` is no time zone such as `Europe/Berlin`")]
     TimeZone(String),
@@ -27,10 +30,15 @@ impl Clockwork {
     /// Reads a cron expression (minute, hour, day of the month, month, day of the week) and an IANA time zone.
     pub fn parse(cron: &str, time_zone: &str) -> Result<Self, InvalidSchedule> {
         let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-        Ok(Self {
+        let clockwork = Self {
             cron: parser.parse(cron).map_err(|_| InvalidSchedule::Cron(cron.to_owned()))?,
             time_zone: time_zone.parse().map_err(|_| InvalidSchedule::TimeZone(time_zone.to_owned()))?,
-        })
+        };
+        // Whatever comes at all comes within a calendar's whole cycle.
+        match clockwork.next_after(DateTime::UNIX_EPOCH) {
+            Some(_) => Ok(clockwork),
+            None => Err(InvalidSchedule::Never(cron.to_owned())),
+        }
     }
 
     /// The first run after a moment; none if there is none any more.
@@ -72,6 +80,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused() {
         assert!(matches!(Clockwork::parse("whenever", "UTC"), Err(InvalidSchedule::Cron(_))));
+        assert!(matches!(Clockwork::parse("0 0 30 2 *", "UTC"), Err(InvalidSchedule::Never(_))));
+        assert!(Clockwork::parse("0 0 29 2 *", "UTC").is_ok());
         assert!(matches!(Clockwork::parse("0 3 * * 0", "Mars/Olympus"), Err(InvalidSchedule::TimeZone(_))));
     }
 }

@@ -41,7 +41,13 @@ fn of_stream(objects: &[ObjectStatus], stream: Option<&StreamView>) -> Option<(S
     let stream = stream.filter(|stream| stream.worker.is_some())?;
     let loaded: Vec<&ObjectStatus> = objects.iter().filter(|object| object.loaded_at.is_some()).collect();
     let busy = |object: &&ObjectStatus| {
-        matches!(object.health, ObjectHealth::Backfilling | ObjectHealth::Differs | ObjectHealth::NotLoaded)
+        matches!(
+            object.health,
+            ObjectHealth::Backfilling
+                | ObjectHealth::Interrupted
+                | ObjectHealth::Differs
+                | ObjectHealth::NotLoaded
+        )
     };
     if loaded.is_empty() || objects.iter().any(|object| busy(&object)) {
         return None;
@@ -108,6 +114,12 @@ fn of_objects(objects: &[ObjectStatus], is_signed_in: bool) -> (String, String) 
             None => format!("{} records are merged.", grouped(done)),
         };
         return (format!("{} is being loaded.", running.object), detail);
+    }
+    if let Some(left) = with(ObjectHealth::Interrupted).next() {
+        return (
+            format!("The load of {} was interrupted.", left.object),
+            "A backfill takes it up where it stood.".to_owned(),
+        );
     }
     if let Some(differing) = with(ObjectHealth::Differs).next() {
         return (format!("{}.", difference(&differing.count)), differs_detail(objects));

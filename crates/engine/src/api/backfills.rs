@@ -11,7 +11,7 @@ use crate::notice::View;
 use crate::problem::Answer;
 use crate::problem::Problem;
 use salesforce::Purpose;
-use shadow::{JobId, ObjectName, ObjectState};
+use shadow::{JobId, Mapping, ObjectName, ObjectState};
 use std::sync::Arc;
 use store::jobs::{self, NewJob, Requested};
 use store::{Store, leases};
@@ -122,6 +122,8 @@ pub enum JobKind {
     CatchUp,
     /// Reads the columns that no event carries.
     Formulas,
+    /// The fields that the mapping gained, or that can be seen again.
+    Fields,
 }
 
 /// One job, running or ended.
@@ -134,6 +136,10 @@ pub struct JobView {
     pub object: String,
     /// What it does.
     pub kind: JobKind,
+    /// Whether it reads only a part, which a person's condition names: it says nothing of the whole object.
+    #[serde(skip)]
+    #[specta(skip)]
+    pub is_partial: bool,
     /// Where it stands.
     pub state: JobState,
     /// What it does.
@@ -343,7 +349,15 @@ const PAGE_RECORDS: u64 = crate::backfill::PAGE_RECORDS as u64;
 
 pub(crate) async fn job_views(open: &OpenEnvironment, store: &Store) -> Answer<Vec<JobView>> {
     let mut views = Vec::new();
-    for job in jobs::list(store, None, RECENT_JOBS).await? {
+    let listed = jobs::list(store, None, RECENT_JOBS).await?;
+    // Who has queued jobs runs one of them: where nobody loads anything, nobody will come to them.
+    let mut somebody_loads = false;
+    if listed.iter().any(|job| job.state == jobs::JobState::Pending && !open.loads.is_ours(job.id)) {
+        for mapping in Mapping::built_in() {
+            somebody_loads |= leases::holder(store, &lease_name(&mapping.object)).await?.is_some();
+        }
+    }
+    for job in listed {
         let live = open.loads.live(job.id);
         let holder = match job.state {
             jobs::JobState::Running => leases::holder(store, &lease_name(&job.object)).await?,
@@ -354,7 +368,8 @@ pub(crate) async fn job_views(open: &OpenEnvironment, store: &Store) -> Answer<V
         } else {
             Vec::new()
         };
-        views.push(job_view(&job, &pages, live.as_deref(), holder, open.loads.is_ours(job.id)));
+        let is_awaited = open.loads.is_ours(job.id) || job.state == jobs::JobState::Pending && somebody_loads;
+        views.push(job_view(&job, &pages, live.as_deref(), holder, is_awaited));
     }
     Ok(views)
 }

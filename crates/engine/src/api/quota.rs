@@ -28,7 +28,8 @@ pub enum BackgroundWork {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
 #[serde(rename_all = "camelCase")]
 pub struct QuotaView {
-    /// Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first.
+    /// Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. Never fewer than ours,
+    /// which go on after that answer.
     pub used: u32,
     /// Calls that the org may make in 24 hours; 0 before the first answer.
     pub max: u32,
@@ -110,6 +111,11 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store) -> Answer<QuotaV
     let max = last.map_or(used.daily_limit, |last| last.maximum);
     let mut purposes: BTreeMap<String, u32> = BTreeMap::new();
     let mut hours: BTreeMap<DateTime<Utc>, u32> = BTreeMap::new();
+    let waiting = open.calls.waiting();
+    for (hour, purpose, calls) in waiting {
+        *purposes.entry(purpose.to_owned()).or_default() += calls;
+        *hours.entry(hour).or_default() += calls;
+    }
     for usage in api_usage::last_hours(store, now, 24).await? {
         *purposes.entry(usage.purpose).or_default() += whole(usage.calls);
         *hours.entry(usage.hour).or_default() += whole(usage.calls);
@@ -129,10 +135,11 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store) -> Answer<QuotaV
             });
         }
     }
+    let ours = purposes.iter().map(|purpose| purpose.calls).sum();
     Ok(QuotaView {
-        used: last.map_or(whole(used.org_used), |last| whole(last.used)),
+        used: last.map_or(whole(used.org_used), |last| whole(last.used)).max(ours),
         max: whole(max),
-        ours: purposes.iter().map(|purpose| purpose.calls).sum(),
+        ours,
         reserve: 1.0 - limits.org_stop,
         own_share: limits.own_share,
         purposes,

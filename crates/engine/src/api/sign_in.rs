@@ -76,11 +76,11 @@ pub struct OrgView {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, specta::Type)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiUsageView {
-    /// Calls of everybody in the last 24 hours.
+    /// Calls of everybody in the last 24 hours; never fewer than ours.
     pub used: u32,
     /// The limit.
     pub max: u32,
-    /// Calls of ours since this process started.
+    /// Calls of ours: in the status those of all our processes in the last 24 hours, at a sign-in those of this process.
     pub ours: u32,
     /// When the org said so.
     pub at: DateTime<Utc>,

@@ -22,6 +22,7 @@ use crate::statement;
 use shadow::lag::Pace;
 use shadow::{Mapping, ObjectState};
 use store::Store;
+use store::holes::{self, HoleWhy};
 use store::live_facts::LiveFacts;
 use store::objects::ObjectRow;
 
@@ -41,6 +42,8 @@ pub enum ObjectHealth {
     Differs,
     /// A person paused it.
     Paused,
+    /// The process that loaded it is gone; the load can be resumed.
+    Interrupted,
     /// Its last job failed.
     Failing,
     /// Its changes arrive, and nothing is known to be missing; record by record it was not verified.
@@ -208,11 +211,12 @@ pub async fn status(engine: &Engine) -> StatusView {
     if let SignInState::Failed { problem } = &sign_in {
         problems.push(problem.clone());
     }
-    let Found { objects, bound_to, stream, workers, schedules, quota } = found;
+    let Found { objects, bound_to, stream, workers, schedules, quota, set_back } = found;
+    problems.extend(set_back);
     problems.extend(stream.as_ref().and_then(|stream| stream.problem.clone()));
     problems.extend(objects.iter().filter_map(|object| object.problem.clone()));
     let (statement, detail) = statement::statement(&database, &sign_in, &objects, stream.as_ref());
-    let api_usage = open.sign_in.client().ok().and_then(|client| usage(&client));
+    let api_usage = quota.as_ref().and_then(usage);
     StatusView {
         environment: Some(environments::view(engine, &open.config)),
         statement,
@@ -269,6 +273,8 @@ struct Found {
     workers: Vec<WorkerView>,
     schedules: Vec<ScheduleView>,
     quota: Option<QuotaView>,
+    /// The database was set back, and what was missed is not caught up yet.
+    set_back: Option<Problem>,
 }
 
 async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
@@ -285,6 +291,7 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         .find(|schedule| schedule.kind == ScheduleKind::CatchUp)
         .and_then(|schedule| schedule.next_at);
     let stream = super::stream::view(open, store, &facts).await?;
+    let open_holes = holes::list_open(store).await?;
     let (now, salesforce_now) = (clock::now(), open.calls.salesforce_now());
     let mut objects = Vec::new();
     for mapping in Mapping::built_in() {
@@ -294,7 +301,7 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         // The load says how an object stands; a catch-up beside it does not change that.
         let of_object = |job: &&JobView| job.object == mapping.object.as_str();
         let job = jobs.iter().find(of_object).cloned();
-        let load = jobs.iter().filter(of_object).find(|job| job.kind == JobKind::Backfill);
+        let load = jobs.iter().filter(of_object).find(|job| job.kind == JobKind::Backfill && !job.is_partial);
         let fresh = live::freshness(facts, now, salesforce_now);
         let heard_at = facts.stream.as_ref().and_then(|stream| stream.heard_at);
         let base = health(row, &count, load);
@@ -304,7 +311,7 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
             health: health_live(base, facts, &fresh, &stream, now),
             problem: job
                 .as_ref()
-                .filter(|job| job.state == JobState::Failed)
+                .filter(|job| job.state == JobState::Failed && !job.is_partial)
                 .and_then(|job| job.problem.clone()),
             count,
             ready_at: row.ready_at,
@@ -333,6 +340,7 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         workers: super::stream::workers(open, store).await?,
         schedules,
         quota: Some(super::quota::view(open, store).await?),
+        set_back: open_holes.iter().any(|hole| hole.why == HoleWhy::SetBack).then(crate::problem::set_back),
     })
 }
 
@@ -419,9 +427,8 @@ fn health(row: &ObjectRow, count: &CountView, job: Option<&JobView>) -> ObjectHe
             return ObjectHealth::Backfilling;
         }
         Some(JobState::Failed) => return ObjectHealth::Failing,
-        Some(JobState::Paused | JobState::Interrupted) if row.ready_at.is_none() => {
-            return ObjectHealth::Paused;
-        }
+        Some(JobState::Paused) if row.ready_at.is_none() => return ObjectHealth::Paused,
+        Some(JobState::Interrupted) if row.ready_at.is_none() => return ObjectHealth::Interrupted,
         _ => {}
     }
     match (row.ready_at, count.unexplained) {
@@ -432,12 +439,8 @@ fn health(row: &ObjectRow, count: &CountView, job: Option<&JobView>) -> ObjectHe
     }
 }
 
-fn usage(client: &salesforce::Client) -> Option<ApiUsageView> {
-    let whole = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    client.usage().map(|usage| ApiUsageView {
-        used: whole(usage.used),
-        max: whole(usage.max),
-        ours: whole(client.calls_in_all()),
-        at: clock::now(),
-    })
+/// The org's daily calls, as the quota has them: one figure, wherever it is shown.
+fn usage(quota: &QuotaView) -> Option<ApiUsageView> {
+    let at = quota.at.filter(|_| quota.max > 0)?;
+    Some(ApiUsageView { used: quota.used, max: quota.max, ours: quota.ours, at })
 }

@@ -167,7 +167,11 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store, facts: &[LiveFac
         replay_id = replay_id.or_else(|| shown.replay_id.clone());
         channels.push(shown);
     }
-    let worst = channels.iter().max_by_key(|channel| live::severity(channel.state));
+    // The channel of a paused object says nothing of the others; it speaks only where all are paused.
+    let running: Vec<&ChannelView> =
+        channels.iter().filter(|channel| channel.state != StreamState::Paused).collect();
+    let speaking = if running.is_empty() { channels.iter().collect() } else { running };
+    let worst = speaking.iter().max_by_key(|channel| live::severity(channel.state));
     let waiting = match (&worker, board.problem) {
         (None, problem) => problem,
         (Some(_), _) => None,
@@ -183,7 +187,7 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store, facts: &[LiveFac
         problem: waiting.or_else(|| worst.and_then(|worst| worst.problem.clone())),
         live_since: live_since.filter(|_| state == StreamState::Live),
         retry_at: retry_at.filter(|_| state != StreamState::Live),
-        heard_at: channels.iter().map(|channel| channel.heard_at).min().flatten(),
+        heard_at: speaking.iter().map(|channel| channel.heard_at).min().flatten(),
         replay_id,
         worker,
         is_here,

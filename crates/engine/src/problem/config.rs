@@ -30,6 +30,8 @@ impl From<&config::Error> for Problem {
             config::Error::UnknownEnvironment { .. } => {
                 Self::new("SS-5206", "There is no such environment", text)
             }
+            config::Error::BadName { .. } => Self::new("SS-5209", "This cannot be a name", text)
+                .step("Choose a short name such as staging or shop-eu."),
             config::Error::NameTaken { .. } => Self::new("SS-5207", "The name is taken", text),
         };
         problem.act(MendAct::OpenSettings)

@@ -95,11 +95,11 @@ export const events = {
 /* Types */
 /**  Use of the org's daily API quota. */
 export type ApiUsageView = {
-	/**  Calls of everybody in the last 24 hours. */
+	/**  Calls of everybody in the last 24 hours; never fewer than ours. */
 	used: number,
 	/**  The limit. */
 	max: number,
-	/**  Calls of ours since this process started. */
+	/**  Calls of ours: in the status those of all our processes in the last 24 hours, at a sign-in those of this process. */
 	ours: number,
 	/**  When the org said so. */
 	at: string,
@@ -1010,7 +1010,9 @@ export type HoleWhy =
 /**  The org's allocation of delivered events was spent. */
 "allocation" | 
 /**  The stream was too far behind to be waited for. */
-"stream-lag";
+"stream-lag" | 
+/**  The database was set back to an earlier state: a backup was restored. */
+"set-back";
 
 /**  Calls of one hour. */
 export type HourUse = {
@@ -1027,7 +1029,9 @@ export type JobKind =
 /**  Finds what changed since a time. */
 "catchUp" | 
 /**  Reads the columns that no event carries. */
-"formulas";
+"formulas" | 
+/**  The fields that the mapping gained, or that can be seen again. */
+"fields";
 
 /**  What a running job does. */
 export type JobStage = 
@@ -1387,6 +1391,8 @@ export type ObjectHealth =
 "differs" | 
 /**  A person paused it. */
 "paused" | 
+/**  The process that loaded it is gone; the load can be resumed. */
+"interrupted" | 
 /**  Its last job failed. */
 "failing" | 
 /**  Its changes arrive, and nothing is known to be missing; record by record it was not verified. */
@@ -1734,7 +1740,10 @@ export type QuotaView = QuotaView_Serialize | QuotaView_Deserialize;
 
 /**  The quota and how it is spent. */
 export type QuotaView_Deserialize = {
-	/**  Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. */
+	/**
+	 *  Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. Never fewer than ours,
+	 *  which go on after that answer.
+	 */
 	used: number,
 	/**  Calls that the org may make in 24 hours; 0 before the first answer. */
 	max: number,

@@ -51,6 +51,7 @@ export const healthWords: Record<ObjectHealth, string> = {
   farBehind: 'Far behind',
   differs: 'Differs',
   paused: 'Paused',
+  interrupted: 'Interrupted',
   failing: 'Failing',
 };
 
