@@ -1,13 +1,11 @@
 //! `shadow-sync catch-up`: the delta now, with the comparison of ids that finds what left without a trace.
 
-use engine::api::backfills::{JobState, JobView};
 use engine::api::catch_up;
 use engine::clock;
 
 use crate::context::{Context, Exit};
-use crate::job_progress;
+use crate::job_end;
 use crate::moment::Moment;
-use crate::words::{count, duration, thousands};
 
 /// Read what changed, compare ids, and close the holes that this closes
 #[derive(Debug, clap::Args)]
@@ -33,66 +31,6 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(Exit::WrongUsage);
     }
     let engine = context.open_signed_in().await?;
-    let ids = match catch_up::start(&engine, args.objects, since).await {
-        Ok(ids) => ids,
-        Err(problem) => {
-            engine.shutdown().await;
-            return Err(problem.into());
-        }
-    };
-    let jobs = job_progress::watch(&engine, &ids, "shadow-sync catch-up", context).await;
-    engine.shutdown().await;
-    let jobs = jobs?;
-    context.print(&jobs, || jobs.iter().map(sentence).collect::<Vec<_>>().join("\n"))?;
-    Ok(job_progress::exit_of(&jobs))
-}
-
-/// What a catch-up came to, in a sentence or two.
-fn sentence(job: &JobView) -> String {
-    let rows = job.rows;
-    let changed = rows.new + rows.newer + rows.removed;
-    let took = duration(u64::from(job.took_ms));
-    match job.state {
-        JobState::Done => {
-            let found = if changed == 0 {
-                "nothing was missing".to_owned()
-            } else {
-                format!(
-                    "{} new, {} newer, {} removed",
-                    thousands(rows.new),
-                    thousands(rows.newer),
-                    thousands(rows.removed)
-                )
-            };
-            let mut text = format!(
-                "{}: caught up in {took}, {} looked at: {found}; {} API calls.",
-                job.object,
-                count(job.done, "record", "records"),
-                job.api_calls
-            );
-            if job.removals_waiting > 0 {
-                text.push_str(&format!(
-                    "\n  {} would be removed: more than the guard allows without a person's consent. \
-                     Look at them with `shadow-sync jobs list`, then run `shadow-sync jobs consent {}`.",
-                    count(job.removals_waiting, "row", "rows"),
-                    job.id
-                ));
-            }
-            text
-        }
-        JobState::Failed => format!(
-            "{}: failed after {}.\n{}",
-            job.object,
-            count(job.done, "record", "records"),
-            job.problem.as_ref().map_or_else(String::new, ToString::to_string)
-        ),
-        JobState::Cancelled => {
-            format!("{}: cancelled after {}.", job.object, count(job.done, "record", "records"))
-        }
-        _ => format!(
-            "{}: stopped after {}; `shadow-sync catch-up` resumes.",
-            job.object,
-            count(job.done, "record", "records")
-        ),
-    }
+    let ids = catch_up::start(&engine, args.objects, since).await?;
+    job_end::wait(&engine, &ids, "shadow-sync catch-up", context).await
 }

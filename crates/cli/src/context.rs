@@ -2,11 +2,15 @@
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
+use engine::api::cache::{self, Drained};
 use engine::api::environments::{self, EnvironmentKind};
 use engine::api::sign_in::{self, SignInState};
 use engine::{Engine, Host, HostName, Problem};
 use serde::Serialize;
+
+use crate::words::{count, harmless};
 
 /// How a command ended; the process's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,22 +64,52 @@ pub struct GlobalArgs {
 }
 
 /// What every command is given.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Context {
     /// The shared options.
     pub args: GlobalArgs,
     /// Whether standard output is a terminal that shows colours and redraws.
     pub is_terminal: bool,
+    /// The engine that the command was given, to be ended whichever way the command ends.
+    engine: OnceLock<Engine>,
 }
 
 impl Context {
+    /// With these options.
+    pub fn new(args: GlobalArgs, is_terminal: bool) -> Self {
+        Self { args, is_terminal, engine: OnceLock::new() }
+    }
+
+    /// Ends what the command opened, also after it failed: an embedded database does not stay behind.
+    pub async fn close(&self) {
+        if let Some(engine) = self.engine.get() {
+            if engine.host().name == HostName::CommandLine {
+                self.drain(engine).await;
+            }
+            engine.shutdown().await;
+        }
+    }
+
+    /// Waits until the cache keys of what the command changed are deleted, and says what is left. Ctrl-C does not wait.
+    async fn drain(&self, engine: &Engine) {
+        let left = tokio::select! {
+            left = cache::drain(engine) => left,
+            _ = tokio::signal::ctrl_c() => return,
+        };
+        match left {
+            Ok(None) => {}
+            Ok(Some(left)) => self.tell(&left_over(&left)),
+            Err(problem) => self.tell(&format!("What became of the cache's keys is not known: {problem}")),
+        }
+    }
+
     /// Prints `value` as JSON, or `text` for people.
     #[expect(clippy::print_stdout, reason = "printing is what the command line does")]
     pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         if self.args.json {
             println!("{}", serde_json::to_string_pretty(value)?);
         } else {
-            let text = text();
+            let text = harmless(&text());
             if !text.is_empty() {
                 println!("{text}");
             }
@@ -90,12 +124,18 @@ impl Context {
         reason = "printing is what the command line does; with the context at hand"
     )]
     pub fn tell(&self, text: &str) {
-        eprintln!("{text}");
+        eprintln!("{}", harmless(text));
     }
 
     /// The engine with nothing open.
     pub fn engine(&self) -> Engine {
-        Engine::new(Host { name: HostName::CommandLine, config_path: self.args.config.clone() })
+        self.engine_of(HostName::CommandLine)
+    }
+
+    /// The same for another kind of program.
+    pub fn engine_of(&self, name: HostName) -> Engine {
+        let host = Host { name, config_path: self.args.config.clone() };
+        self.engine.get_or_init(|| Engine::new(host)).clone()
     }
 
     /// The engine with the meant environment open and its database answering.
@@ -180,9 +220,25 @@ impl Context {
     }
 }
 
+/// What is left to be deleted in the cache, and who does it.
+fn left_over(left: &Drained) -> String {
+    let changes = count(left.waiting, "change waits", "changes wait");
+    let text = format!("The cache keys of {changes} to be deleted");
+    match left {
+        Drained { held_by: Some(who), .. } => {
+            format!("{text}: held back by {who}; `shadow-sync cache release` lets it go on.")
+        }
+        Drained { problem: Some(problem), .. } => {
+            format!("{text}; `shadow-sync serve`, the console or the next command does it. {problem}")
+        }
+        Drained { deleted_by: Some(worker), .. } => format!("{text} by {worker}."),
+        _ => format!("{text}; `shadow-sync serve`, the console or the next command does it."),
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "a question goes beside the result")]
 fn ask(question: &str) -> anyhow::Result<String> {
-    eprint!("{question}");
+    eprint!("{}", harmless(question));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim().to_owned())

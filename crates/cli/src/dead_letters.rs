@@ -43,9 +43,7 @@ enum Act {
 /// Runs `dead-letters`.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open().await?;
-    let outcome = act(args.act, &engine, context).await;
-    engine.shutdown().await;
-    outcome
+    act(args.act, &engine, context).await
 }
 
 async fn act(act: Act, engine: &engine::Engine, context: &Context) -> anyhow::Result<Exit> {

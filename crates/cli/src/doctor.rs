@@ -14,9 +14,7 @@ pub struct Args {}
 pub async fn run(_args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open_unmigrated().await?;
     sign_in::resumed(&engine).await;
-    let preflight = preflight::run(&engine).await;
-    engine.shutdown().await;
-    let preflight = preflight?;
+    let preflight = preflight::run(&engine).await?;
     context.print(&preflight, || text(&preflight, context.is_terminal))?;
     Ok(if preflight.red > 0 { Exit::Finding } else { Exit::Done })
 }

@@ -7,19 +7,8 @@ use engine::api::backfills::{self, JobStage, JobState, JobView, PageState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::time::MissedTickBehavior;
 
-use crate::context::{Context, Exit};
+use crate::context::Context;
 use crate::words::{duration, thousands};
-
-/// How a command ends whose jobs ended so.
-pub fn exit_of(jobs: &[JobView]) -> Exit {
-    if jobs.iter().any(|job| job.state == JobState::Failed) {
-        Exit::Failed
-    } else if jobs.iter().all(|job| job.state == JobState::Done) {
-        if jobs.iter().any(|job| job.removals_waiting > 0) { Exit::Finding } else { Exit::Done }
-    } else {
-        Exit::Interrupted
-    }
-}
 
 /// Shows the jobs until each has ended; Ctrl-C pauses those that run, so that they can be resumed.
 ///
@@ -137,11 +126,12 @@ fn progress_line(job: &JobView) -> String {
         JobStage::Fetching => "fetching records that raced",
         JobStage::ComparingIds => "comparing ids",
         JobStage::Counting => "counting both sides",
-        JobStage::Ended => "ended",
+        JobStage::Ended => word_of(job.state),
     };
     let mut line = match job.total {
-        Some(total) => format!("{} of {}", thousands(job.done), thousands(total)),
-        None => thousands(job.done),
+        // What changed while it was read comes on top of what was counted before.
+        Some(total) if total >= job.done => format!("{} of {}", thousands(job.done), thousands(total)),
+        Some(_) | None => thousands(job.done),
     };
     if let Some(rate) = job.rate {
         line.push_str(&format!(", {} records/s", thousands(rate)));
@@ -158,4 +148,19 @@ fn progress_line(job: &JobView) -> String {
         line.push_str(&format!(", {merged} of {} pages", job.pages.len()));
     }
     format!("{line}; {stage}")
+}
+
+/// How a job stands, in a word.
+pub fn word_of(state: JobState) -> &'static str {
+    match state {
+        JobState::Pending => "pending",
+        JobState::Running => "running",
+        JobState::Pausing => "pausing",
+        JobState::Paused => "paused",
+        JobState::Cancelling => "cancelling",
+        JobState::Cancelled => "cancelled",
+        JobState::Done => "done",
+        JobState::Failed => "failed",
+        JobState::Interrupted => "interrupted",
+    }
 }

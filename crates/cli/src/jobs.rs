@@ -3,6 +3,7 @@
 use engine::api::{backfills, objects};
 
 use crate::context::{Context, Exit};
+use crate::job_progress::word_of;
 use crate::words::{duration, table, thousands};
 
 /// Look at loads, cancel them
@@ -55,7 +56,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
                     vec![
                         job.id.clone(),
                         job.object.clone(),
-                        format!("{:?}", job.state).to_lowercase(),
+                        word_of(job.state).to_owned(),
                         thousands(job.done),
                         thousands(job.rows.rejected),
                         duration(u64::from(job.took_ms)),
@@ -75,7 +76,6 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
             context.print(&id, || format!("The removals of job {id} are done."))?;
         }
     }
-    engine.shutdown().await;
     Ok(Exit::Done)
 }
 
@@ -84,9 +84,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
 pub async fn pause(args: PauseArgs, context: &Context) -> anyhow::Result<Exit> {
     let is_all = args.objects.is_empty();
     let engine = context.open().await?;
-    let paused = objects::pause(&engine, args.objects).await;
-    engine.shutdown().await;
-    let paused = paused?;
+    let paused = objects::pause(&engine, args.objects).await?;
     context.print(&paused, || {
         let stream = if is_all { " The stream stops too." } else { "" };
         format!("Paused: {}.{stream} `shadow-sync resume` goes on.", paused.join(", "))
@@ -97,9 +95,7 @@ pub async fn pause(args: PauseArgs, context: &Context) -> anyhow::Result<Exit> {
 /// Runs `resume`: the stream goes on, loads may run again; `backfill` takes up what was interrupted.
 pub async fn resume(args: PauseArgs, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open().await?;
-    let resumed = objects::resume(&engine, args.objects).await;
-    engine.shutdown().await;
-    let resumed = resumed?;
+    let resumed = objects::resume(&engine, args.objects).await?;
     context.print(&resumed, || {
         format!("Resumed: {}. `shadow-sync backfill` takes up an interrupted load.", resumed.join(", "))
     })?;

@@ -26,17 +26,13 @@ pub struct LogoutArgs {}
 /// Runs `login`.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open_unmigrated().await?;
-    let outcome = sign_in(&args, context, &engine).await;
-    engine.shutdown().await;
-    outcome
+    sign_in(&args, context, &engine).await
 }
 
 /// Runs `logout`.
 pub async fn logout(_args: LogoutArgs, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open_unmigrated().await?;
-    let outcome = sign_in::sign_out(&engine).await;
-    engine.shutdown().await;
-    outcome?;
+    sign_in::sign_out(&engine).await?;
     context.print(&"signed out", || {
         "Signed out: revoked in Salesforce, forgotten on this machine.".to_owned()
     })?;

@@ -1,6 +1,7 @@
 //! `shadow-sync`: the command line and the daemon, on the same engine as the console.
 
 mod backfill;
+mod cache;
 mod catch_up;
 mod context;
 mod dead_letters;
@@ -8,7 +9,9 @@ mod demo_org;
 mod doctor;
 mod env;
 mod flags;
+mod flush;
 mod http;
+mod job_end;
 mod job_progress;
 mod jobs;
 mod login;
@@ -73,6 +76,10 @@ enum Command {
     Record(record::Args),
     /// Look at records that cannot be stored, try them again
     Rejects(rejects::Args),
+    /// Delete cache keys: everything of ours, the catalogue, eligibility, one product, one account, or a pattern
+    Flush(flush::Args),
+    /// Look at the cache, at what waits to be deleted in it, and say how keys are found
+    Cache(cache::Args),
     /// Look at the roll-out flags, set them
     Flags(flags::Args),
     /// Keep the shadow tables live: receive, apply, catch up by the clock; serve metrics and health
@@ -106,6 +113,8 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Record(args) => record::run(args, context).await,
         Command::Rejects(args) => rejects::run(args, context).await,
+        Command::Flush(args) => flush::run(args, context).await,
+        Command::Cache(args) => cache::run(args, context).await,
         Command::Flags(args) => flags::run(args, context).await,
         Command::Serve(args) => serve::run(args, context).await,
         Command::Status(args) => status::run(args, context).await,
@@ -117,16 +126,38 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
+/// What is asked for and is not there: an object, a job, a record, an event, a dead letter.
+const NAMED_WRONGLY: [&str; 5] = ["SS-2010", "SS-4004", "SS-7101", "SS-7102", "SS-7103"];
+
 /// A command that was not meant like this is wrong usage; everything else failed.
 fn exit_of(error: &anyhow::Error) -> Exit {
     let problem = error.downcast_ref::<engine::Problem>();
     let problem = problem.or_else(|| error.downcast_ref::<Box<engine::Problem>>().map(AsRef::as_ref));
     match problem {
-        Some(problem) if problem.code.starts_with("SS-51") || problem.code.starts_with("SS-52") => {
+        Some(problem)
+            if problem.code.starts_with("SS-51")
+                || problem.code.starts_with("SS-52")
+                || NAMED_WRONGLY.contains(&problem.code.as_str()) =>
+        {
             Exit::WrongUsage
         }
         _ => Exit::Failed,
     }
+}
+
+/// Says what was not understood, or shows the help that was asked for.
+#[expect(clippy::print_stderr, reason = "printing is what the command line does")]
+fn refused(refusal: &clap::Error) -> ExitCode {
+    let code = u8::try_from(refusal.exit_code()).unwrap_or(Exit::WrongUsage.code());
+    if !refusal.use_stderr() {
+        // Help that nobody reads any more is no failure.
+        let _ = refusal.print();
+        return ExitCode::from(code);
+    }
+    let text = refusal.render();
+    let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+    eprint!("{}", words::harmless(&text));
+    ExitCode::from(code)
 }
 
 /// Logs go to standard error; `RUST_LOG` overrides `--verbose`. A daemon tells what it does without being asked, and
@@ -152,12 +183,17 @@ fn install_log(cli: &Cli) {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return refused(&refusal),
+    };
     install_log(&cli);
-    let context = Context { args: cli.global, is_terminal: std::io::stdout().is_terminal() };
+    let context = Context::new(cli.global, std::io::stdout().is_terminal());
     // Two TLS providers could be linked in; naming ours makes the choice once for HTTP, PostgreSQL and gRPC.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let exit = match dispatch(cli.command, &context).await {
+    let outcome = dispatch(cli.command, &context).await;
+    context.close().await;
+    let exit = match outcome {
         Ok(exit) => exit,
         Err(error) => {
             context.tell(&format!("error: {error:#}"));

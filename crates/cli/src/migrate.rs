@@ -16,16 +16,13 @@ pub struct Args {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open_unmigrated().await?;
     let applied = if args.dry_run {
-        schema::plan(&engine).await
+        schema::plan(&engine).await?
     } else {
         if let Err(exit) = context.confirm(&engine, "change the database's schema")? {
-            engine.shutdown().await;
             return Ok(exit);
         }
-        schema::migrate(&engine).await
+        schema::migrate(&engine).await?
     };
-    engine.shutdown().await;
-    let applied = applied?;
     context.print(&applied, || {
         let verb = if args.dry_run { "Would apply" } else { "Applied" };
         if applied.is_empty() {

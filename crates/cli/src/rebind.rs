@@ -5,8 +5,8 @@ use engine::api::rebind::{self, ObjectDifference, RebindKind, RebindPlan};
 use serde::Serialize;
 
 use crate::context::{Context, Exit};
-use crate::job_progress;
 use crate::words::{count, table, thousands};
+use crate::{job_end, job_progress};
 
 /// Take over a refreshed sandbox, or change the sync user
 #[derive(Debug, clap::Args)]
@@ -37,9 +37,7 @@ struct Rebound {
 /// Runs `rebind`.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open_signed_in().await?;
-    let outcome = act(&args, &engine, context).await;
-    engine.shutdown().await;
-    outcome
+    act(&args, &engine, context).await
 }
 
 async fn act(args: &Args, engine: &engine::Engine, context: &Context) -> anyhow::Result<Exit> {
@@ -66,7 +64,7 @@ async fn act(args: &Args, engine: &engine::Engine, context: &Context) -> anyhow:
             job_progress::watch(engine, &ids, "shadow-sync backfill", context).await?
         }
     };
-    let exit = job_progress::exit_of(&jobs);
+    let exit = job_end::exit_of(&jobs);
     let rebound = Rebound { plan, jobs };
     context.print(&rebound, || match kind {
         RebindKind::Org => {

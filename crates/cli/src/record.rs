@@ -21,6 +21,10 @@ pub struct Args {
 
 /// Runs `record`.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
+    if args.id.is_empty() {
+        context.tell("error: an empty text is no record's id; an id has 15 or 18 letters and digits.");
+        return Ok(Exit::WrongUsage);
+    }
     let engine = context.open().await?;
     let filter = EventFilter {
         object: Some(args.object.clone()),
@@ -28,9 +32,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         limit: args.limit,
         ..EventFilter::default()
     };
-    let outcome = events::list(&engine, filter).await;
-    engine.shutdown().await;
-    let view = outcome?;
+    let view = events::list(&engine, filter).await?;
     context.print(&view, || {
         if view.events.is_empty() {
             return format!("No stored change event is about {} {}.", args.object, args.id);

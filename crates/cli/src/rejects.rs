@@ -62,6 +62,5 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
                 .print(&entered, || format!("{} entered the shadow.", count(entered, "record", "records")))?;
         }
     }
-    engine.shutdown().await;
     Ok(Exit::Done)
 }

@@ -43,10 +43,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let request = ReplayRequest { from, object: args.object, from_salesforce: args.from_salesforce };
     // Stored events are read with schemas that Salesforce keeps.
     let engine = context.open_signed_in().await?;
-    let outcome =
-        if args.dry_run { replay::plan(&engine, request).await } else { replay::run(&engine, request).await };
-    engine.shutdown().await;
-    let view = outcome?;
+    let view = if args.dry_run {
+        replay::plan(&engine, request).await?
+    } else {
+        replay::run(&engine, request).await?
+    };
     context.print(&view, || text(&view, args.dry_run))?;
     Ok(if args.dry_run && view.differing > 0 { Exit::Finding } else { Exit::Done })
 }

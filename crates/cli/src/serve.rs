@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use engine::api::environments;
 use engine::api::sign_in::{self, SignInState};
-use engine::{Engine, Host, HostName, Problem};
+use engine::{Engine, HostName, Problem};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -72,7 +72,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     })?;
     let mut signals = Signals::heard()?;
 
-    let engine = Engine::new(Host { name: HostName::Daemon, config_path: context.args.config.clone() });
+    let engine = context.engine_of(HostName::Daemon);
     environments::open_meant(&engine, context.args.env.as_deref()).await?;
     let shown = Shown::new(engine.clone());
     let server = Server::start(listener, tls, http::router(shown.clone(), gate))?;

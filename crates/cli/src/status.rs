@@ -72,16 +72,12 @@ pub struct StageFailures {
 /// Runs `status`.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open().await?;
-    let exit = if args.watch {
-        watch(&engine, context).await
-    } else {
-        let shown = look(&engine).await;
-        context
-            .print(&shown, || text::of(&shown.status, shown.flow.as_ref()))
-            .map(|()| exit_of(&shown.status))
-    };
-    engine.shutdown().await;
-    exit
+    if args.watch {
+        return watch(&engine, context).await;
+    }
+    let shown = look(&engine).await;
+    context.print(&shown, || text::of(&shown.status, shown.flow.as_ref()))?;
+    Ok(exit_of(&shown.status))
 }
 
 fn exit_of(status: &StatusView) -> Exit {

@@ -27,10 +27,8 @@ enum Depth {
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open_signed_in().await?;
     let counted = match args.depth {
-        Depth::Counts => counts::count(&engine, args.objects).await,
+        Depth::Counts => counts::count(&engine, args.objects).await?,
     };
-    engine.shutdown().await;
-    let counted = counted?;
     context.print(&counted, || {
         let mut rows = vec![
             ["Object", "Salesforce", "", "Shadow", "Rejected", "Unexplained", "Counted"]

@@ -22,6 +22,24 @@ pub fn count(number: u32, one: &str, many: &str) -> String {
     format!("{} {}", thousands(number), if number == 1 { one } else { many })
 }
 
+/// `1` → `1 key`, `1234` → `1,234 keys`.
+pub fn keys(number: u64) -> String {
+    let text = thousands(i64::try_from(number).unwrap_or(i64::MAX));
+    format!("{text} {}", if number == 1 { "key" } else { "keys" })
+}
+
+/// Bytes in the unit that leaves at most four digits: `812 B`, `1.2 kB`, `48 MB`.
+pub fn bytes(number: u64) -> String {
+    let (mut left, mut unit) = (number as f64, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if left < 1_000.0 {
+            break;
+        }
+        (left, unit) = (left / 1_000.0, larger);
+    }
+    if unit == "B" || left >= 10.0 { format!("{left:.0} {unit}") } else { format!("{left:.1} {unit}") }
+}
+
 /// Milliseconds in at most two units: `38 ms`, `1.2 s`, `18 min 26 s`, `3 h 5 min`.
 pub fn duration(ms: u64) -> String {
     match ms {
@@ -62,9 +80,44 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
         .join("\n")
 }
 
+/// A text as it may be shown on a terminal: control characters, which may stand in an argument or in a record, are
+/// spelled out. New lines and our own colours stay.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if let Some(colour) = leading_colour(rest) {
+            shown.push_str(colour);
+            rest = &rest[colour.len()..];
+            continue;
+        }
+        if character.is_control() && character != '\n' {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+        rest = &rest[character.len_utf8()..];
+    }
+    shown
+}
+
+/// The colour that a text begins with: `ESC [ digits m`.
+fn leading_colour(text: &str) -> Option<&str> {
+    let digits = text.strip_prefix("\u{1b}[")?;
+    let end = digits.find(|character: char| !character.is_ascii_digit())?;
+    digits[end..].starts_with('m').then(|| &text[..end + 3])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_have_the_unit_that_can_be_read() {
+        let shown: Vec<String> = [0, 812, 1_234, 48_200_000, 9_990_000_000].map(bytes).into();
+        assert_eq!(shown, ["0 B", "812 B", "1.2 kB", "48 MB", "10.0 GB"]);
+        assert_eq!((keys(1), keys(1_234)), ("1 key".to_owned(), "1,234 keys".to_owned()));
+    }
 
     #[test]
     fn thousands_are_set_apart() {
@@ -80,6 +133,13 @@ mod tests {
         assert_eq!(duration(1_250), "1.2 s");
         assert_eq!(duration(1_106_000), "18 min 26 s");
         assert_eq!(duration(90_000_000), "1 d 1 h");
+    }
+
+    #[test]
+    fn control_characters_are_spelled_out_and_colours_stay() {
+        assert_eq!(harmless("a\u{1b}[2Jb\rc\n"), "a\\u{1b}[2Jb\\rc\n");
+        assert_eq!(harmless("\u{1b}[32mgreen\u{1b}[0m ü"), "\u{1b}[32mgreen\u{1b}[0m ü");
+        assert_eq!(harmless("\u{9b}1m"), "\\u{9b}1m");
     }
 
     #[test]

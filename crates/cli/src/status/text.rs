@@ -1,10 +1,14 @@
 //! A status for people.
 
+use chrono::TimeDelta;
 use engine::api::status::{DatabaseState, ObjectHealth, ObjectStatus, StatusView};
 use engine::api::stream::{StreamState, StreamView, WorkerView};
 
 use super::Flow;
 use crate::words::{count, duration, table, thousands};
+
+/// A process says every 5 s that it is there: one that missed two of these may be gone.
+const SILENT_AFTER: TimeDelta = TimeDelta::seconds(11);
 
 /// The whole picture.
 pub fn of(status: &StatusView, flow: Option<&Flow>) -> String {
@@ -34,7 +38,7 @@ pub fn of(status: &StatusView, flow: Option<&Flow>) -> String {
     if let Some(flow) = flow {
         lines.push(flow_line(flow));
     }
-    lines.push(workers_line(&status.workers));
+    lines.push(workers_line(&status.workers, status.at));
     if let Some(quota) = quota_line(status) {
         lines.push(quota);
     }
@@ -57,7 +61,8 @@ fn stream_line(stream: &StreamView, status: &StatusView) -> String {
     let heard = stream
         .heard_at
         .map_or_else(|| "never heard".to_owned(), |at| format!("heard {} ago", ago(status, at)));
-    format!("Stream {}: {state}; {heard}", stream.channel)
+    let channel = if stream.channel.is_empty() { String::new() } else { format!(" {}", stream.channel) };
+    format!("Stream{channel}: {state}; {heard}")
 }
 
 /// What waits: events, dirty records, dead letters, holes.
@@ -95,15 +100,22 @@ fn flow_line(flow: &Flow) -> String {
     )
 }
 
-fn workers_line(workers: &[WorkerView]) -> String {
+fn workers_line(workers: &[WorkerView], now: chrono::DateTime<chrono::Utc>) -> String {
     if workers.is_empty() {
         return "Workers: none; start `shadow-sync serve` or the console".to_owned();
     }
     let each: Vec<String> = workers
         .iter()
         .map(|worker| {
-            let streams = if worker.streaming { "streams" } else { "stands by" };
-            format!("{} ({streams})", worker.holder)
+            let silent = now - worker.seen_at;
+            let does = if silent > SILENT_AFTER {
+                format!("silent for {}, it may be gone", duration(silent.num_milliseconds().unsigned_abs()))
+            } else if worker.streaming {
+                "streams".to_owned()
+            } else {
+                "stands by".to_owned()
+            };
+            format!("{} ({does})", worker.holder)
         })
         .collect();
     format!("Workers: {}", each.join(", "))
@@ -168,6 +180,7 @@ fn health(health: ObjectHealth) -> &'static str {
         ObjectHealth::Loaded => "loaded, not counted",
         ObjectHealth::Differs => "differs",
         ObjectHealth::Paused => "paused",
+        ObjectHealth::Interrupted => "interrupted",
         ObjectHealth::Failing => "failing",
         ObjectHealth::Live => "live, not verified",
         ObjectHealth::CatchingUp => "catching up",
