@@ -37,12 +37,12 @@ pub struct FlushPlan {
     /// The patterns, and the keys that are named.
     pub patterns: Vec<String>,
     /// How many keys; exact while nobody writes.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub keys: u64,
     /// Some of them.
     pub examples: Vec<KeyExample>,
     /// How much memory they take; none if the cache's user may not ask.
-    #[specta(type = Option<f64>)]
+    #[specta(type = Option<u32>)]
     pub bytes: Option<u64>,
     /// Whether every key was measured, or some and the rest like them.
     pub bytes_exact: bool,
@@ -61,10 +61,10 @@ pub struct KeyExample {
     /// Its name.
     pub key: String,
     /// How much memory it takes.
-    #[specta(type = Option<f64>)]
+    #[specta(type = Option<u32>)]
     pub bytes: Option<u64>,
     /// When it goes by itself; none if it does not, or is not known.
-    #[specta(type = Option<f64>)]
+    #[specta(type = Option<u32>)]
     pub expires_in_ms: Option<u64>,
 }
 
@@ -81,10 +81,10 @@ pub struct FlushView {
     /// How it stands.
     pub state: FlushState,
     /// Keys found so far.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub seen: u64,
     /// Keys deleted so far.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub deleted: u64,
     /// When it began.
     pub started_at: DateTime<Utc>,
@@ -119,7 +119,7 @@ pub async fn preview(engine: &Engine, scope: FlushScope) -> Answer<FlushPlan> {
     let target = scope.target(&open.store().await?).await?;
     let (began, stop) = (Instant::now(), open.cancel.child_token());
     let mut plan = FlushPlan {
-        needs_name: needs_name(&open, &scope),
+        needs_name: asks_for_name(&open, &scope),
         patterns: target.texts(),
         scope,
         keys: 0,
@@ -168,8 +168,15 @@ async fn cut_short<T>(work: impl Future<Output = T>, stop: &CancellationToken, a
     work.await
 }
 
+/// Whether a flush of this scope asks for the environment's name: then its plan comes first.
+pub fn needs_name(engine: &Engine, scope: &FlushScope) -> Answer<bool> {
+    let open = engine.environment()?;
+    cache_of(&open)?;
+    Ok(asks_for_name(&open, scope))
+}
+
 /// Whether a flush asks for the environment's name: in production, and for what may reach every key anywhere.
-fn needs_name(open: &OpenEnvironment, scope: &FlushScope) -> bool {
+fn asks_for_name(open: &OpenEnvironment, scope: &FlushScope) -> bool {
     open.kind() == EnvironmentKind::Production || scope.is_everything()
 }
 
@@ -181,7 +188,7 @@ pub async fn start(engine: &Engine, scope: FlushScope, confirm: Option<&str>) ->
     let open = engine.environment()?;
     let cache = cache_of(&open)?.clone();
     let store = open.store().await?;
-    if needs_name(&open, &scope) && confirm != Some(open.name()) {
+    if asks_for_name(&open, &scope) && confirm != Some(open.name()) {
         return Err(Box::new(name_missing(&open, &scope)));
     }
     let target = scope.target(&store).await?;
@@ -234,6 +241,14 @@ fn not_running(id: &str) -> Problem {
 pub async fn flushes(engine: &Engine) -> Answer<Vec<FlushView>> {
     let store = engine.environment()?.store().await?;
     Ok(stored::list(&store, None, LISTED).await?.into_iter().map(flush_view).collect())
+}
+
+/// One flush.
+///
+/// - **Errors:** SS-8024 where there never was one of this number.
+pub async fn flush(engine: &Engine, id: &str) -> Answer<FlushView> {
+    let store = engine.environment()?.store().await?;
+    one(&store, id.parse().map_err(|_| Box::new(not_running(id)))?).await
 }
 
 async fn one(store: &Store, id: i64) -> Answer<FlushView> {

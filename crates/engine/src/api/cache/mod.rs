@@ -20,7 +20,9 @@ mod rules;
 mod scope;
 
 pub use drain::{Drained, drain};
-pub use flush::{FlushPlan, FlushState, FlushView, KeyExample, flushes, preview, start, stop};
+pub use flush::{
+    FlushPlan, FlushState, FlushView, KeyExample, flush, flushes, needs_name, preview, start, stop,
+};
 pub use probe::{PatternProbe, Probe, probe};
 pub use rules::{RulesView, TriedKey, TriedKeys, declare_complete, set_rules, try_keys};
 pub use scope::FlushScope;
@@ -90,10 +92,10 @@ pub struct CacheServerView {
     /// Of its program.
     pub version: String,
     /// How many keys it holds, of whomever.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub keys: u64,
     /// How much memory they take.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub memory_bytes: u64,
     /// When it started.
     pub started_at: Option<DateTime<Utc>>,

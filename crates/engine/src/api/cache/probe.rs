@@ -29,10 +29,10 @@ const EXAMPLES: usize = 20;
 #[serde(rename_all = "camelCase")]
 pub struct Probe {
     /// Keys looked at.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub seen: u64,
     /// Those that no template gives a record.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub unknown: u64,
     /// Some of those.
     pub examples: Vec<String>,
@@ -51,10 +51,10 @@ pub struct PatternProbe {
     /// The pattern.
     pub pattern: String,
     /// Keys looked at.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub seen: u64,
     /// Those that no template gives a record.
-    #[specta(type = f64)]
+    #[specta(type = u32)]
     pub unknown: u64,
 }
 
