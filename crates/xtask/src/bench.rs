@@ -4,6 +4,8 @@ mod backfill;
 mod bench_daemon;
 mod bench_org;
 mod bench_place;
+mod bench_redis;
+mod cache;
 mod live;
 mod measured;
 mod probes;
@@ -27,6 +29,8 @@ enum What {
     Backfill(backfill::Args),
     /// Change events from the simulated org into the tables: how long each takes, how many a second, memory, idling
     Live(live::Args),
+    /// Cache keys: a pattern flushed among ten million keys, and how soon the keys of changed rows are gone
+    Cache(cache::Args),
 }
 
 /// Measures. Exit code 0 when every bar is met, 1 when one is missed.
@@ -34,5 +38,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Backfill(args) => backfill::run(args),
         What::Live(args) => live::run(args),
+        What::Cache(args) => cache::run(args),
     }
 }
