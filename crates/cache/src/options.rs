@@ -261,3 +261,54 @@ fn percent_decoded(text: &str) -> String {
         .next()
         .map_or_else(String::new, |(_, value)| value.into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_url;
+
+    fn options(text: &str) -> Result<Options, Error> {
+        Options::new(&parse_url(text)?, None)
+    }
+
+    #[test]
+    fn every_form_of_address_is_understood() {
+        let hosts = |text: &str| options(text).unwrap().hosts_text();
+        assert_eq!(hosts("redis://cache"), "cache:6379");
+        assert_eq!(hosts("redis://[::1]:6380/3"), "[::1]:6380");
+        assert_eq!(hosts("redis+sentinel://a,b:26380,[fe80::1]:1/shop"), "a:26379,b:26380,[fe80::1]:1");
+        assert_eq!(hosts("redis-cluster://a:7000?node=b:7001"), "a:7000,b:7001");
+        let sentinel =
+            options("rediss+sentinel://shop@a:26379,b:26379/prices/2?sentinel_user=watch").unwrap();
+        assert_eq!(sentinel.topology, Topology::Sentinel { service: "prices".to_owned() });
+        assert!(sentinel.is_tls && sentinel.database == 2);
+        assert_eq!((sentinel.user(), sentinel.sentinel_user.as_deref()), ("shop", Some("watch")));
+        assert_eq!(sentinel.to_string(), "rediss+sentinel://a:26379,b:26379/prices/2");
+        assert!(options("redis-cluster://a?tls=true").unwrap().is_tls);
+        assert!(options("rediss://a").unwrap().is_tls && !options("redis://a?tls=false").unwrap().is_tls);
+    }
+
+    #[test]
+    fn an_address_that_makes_no_sense_says_what_would() {
+        let problem = |text: &str| options(text).unwrap_err().to_string();
+        assert!(problem("memcached://a").contains("redis+sentinel://"));
+        assert!(problem("redis://a,b").contains("redis-cluster://"));
+        assert!(problem("redis+sentinel://a").contains("SERVICE"));
+        assert!(problem("redis://a/one").contains("number of a database"));
+        assert!(problem("redis://a/1/2").contains("path"));
+        assert!(problem("redis-cluster://a/1").contains("database 0"));
+        assert!(problem("redis://a?password=secret").contains("`password`"));
+        assert!(problem("redis-cluster://a?node=b:x").contains("port"));
+        assert!(problem("rediss://a?tls=false").contains("tls=true"));
+    }
+
+    #[test]
+    fn a_password_given_apart_beats_the_address_and_none_is_shown() {
+        let url = parse_url("redis://shop:p%40ss+word@a").unwrap();
+        let own = Options::new(&url, None).unwrap();
+        assert_eq!(own.settings().password(), Some("p@ss+word"));
+        let apart = Options::new(&url, Some(SecretString::from("other"))).unwrap();
+        assert_eq!((apart.settings().username(), apart.settings().password()), (Some("shop"), Some("other")));
+        assert!(!format!("{own:?} {own} {apart:?}").contains("word"));
+    }
+}

@@ -174,6 +174,29 @@ async fn a_lease_is_one_readers_alone_and_ends() {
     assert!(left > 0 && i128::from(left) <= i128::try_from(LONG.as_millis()).unwrap());
 }
 
+/// Many readers of one key that is not there, all at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_readers_one_gets_the_lease() {
+    let server = Server::start();
+    let cache = cache_at(&server.url());
+    for number in 0..20 {
+        let key = format!("k:{number}");
+        let looks = (0..50).map(|_| {
+            let (cache, key) = (cache.clone(), key.clone());
+            tokio::spawn(async move { cache.look(&key, LONG).await.unwrap() })
+        });
+        let mut leases = 0;
+        for look in looks.collect::<Vec<_>>() {
+            match look.await.unwrap() {
+                Look::Leased(_) => leases += 1,
+                Look::Busy => {}
+                Look::Hit(_) => panic!("nobody filled it"),
+            }
+        }
+        assert_eq!(leases, 1);
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_forgot_the_scripts_is_told_them_again() {
     let server = Server::start();
