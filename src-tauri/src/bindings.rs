@@ -49,6 +49,8 @@ pub fn builder() -> Builder<tauri::Wry> {
             lag::list_holes,
             flags::list_flags,
             flags::set_flag,
+            flags::trip_reads,
+            flags::reset_trip,
             counts::last_counts,
             counts::count_now,
             rejects::list_rejects,

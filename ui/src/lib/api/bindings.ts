@@ -73,6 +73,10 @@ export const commands = {
 	listFlags: () => __TAURI_INVOKE<FlagView_Serialize[]>("list_flags"),
 	/**  Switches a flag and returns all of them. */
 	setFlag: (name: FlagName, on: boolean) => __TAURI_INVOKE<FlagView_Serialize[]>("set_flag", { name, on }),
+	/**  Takes readers off the shadow in every process, whatever the flags and variables say, and returns all flags. */
+	tripReads: (reason: string) => __TAURI_INVOKE<FlagView_Serialize[]>("trip_reads", { reason }),
+	/**  Lets the flags and variables hold again, and returns all flags. */
+	resetTrip: () => __TAURI_INVOKE<FlagView_Serialize[]>("reset_trip"),
 	/**  The last counts; asks nobody. */
 	lastCounts: () => __TAURI_INVOKE<CountsView_Serialize>("last_counts"),
 	/**  Counts both sides now; all objects where none is named. */
@@ -85,6 +89,26 @@ export const commands = {
 	listAudit: () => __TAURI_INVOKE<AuditView_Serialize[]>("list_audit"),
 	/**  Opens a record in Salesforce, in the system browser. */
 	openRecord: (url: string) => __TAURI_INVOKE<null>("open_record", { url }),
+	/**  How the cache stands, and what waits to be deleted in it. */
+	cacheView: () => __TAURI_INVOKE<CacheView_Serialize>("cache_view"),
+	/**  What a flush would delete; deletes nothing. */
+	previewFlush: (scope: FlushScope) => __TAURI_INVOKE<FlushPlan_Serialize>("preview_flush", { scope }),
+	/**  Begins a flush; with the environment's name where its plan asks for it. */
+	startFlush: (scope: FlushScope, confirm: string | null) => __TAURI_INVOKE<FlushView_Serialize>("start_flush", { scope, confirm }),
+	/**  The latest flushes, newest first. */
+	listFlushes: () => __TAURI_INVOKE<FlushView_Serialize[]>("list_flushes"),
+	/**  Stops a flush; what it deleted stays deleted. */
+	stopFlush: (id: string) => __TAURI_INVOKE<FlushView_Serialize>("stop_flush", { id }),
+	/**  Sets the patterns and templates of an object, and returns the rules of all. */
+	setCacheRules: (object: string, patterns: string[], templates: string[]) => __TAURI_INVOKE<RulesView_Serialize[]>("set_cache_rules", { object, patterns, templates }),
+	/**  Declares that an object's templates name all its keys, or takes that back. */
+	declareComplete: (object: string, isComplete: boolean) => __TAURI_INVOKE<RulesView_Serialize[]>("declare_complete", { object, isComplete }),
+	/**  The keys of a record by each template, and whether the cache holds them. */
+	tryKeys: (object: string, record: string) => __TAURI_INVOKE<TriedKeys_Serialize[]>("try_keys", { object, record }),
+	/**  Looks for keys under the patterns that no template gives a record. */
+	probeCache: () => __TAURI_INVOKE<Probe>("probe_cache"),
+	/**  Holds the deletion of changed rows' keys back, or lets it go on. */
+	holdInvalidations: (isHeld: boolean) => __TAURI_INVOKE<CacheView_Serialize>("hold_invalidations", { isHeld }),
 };
 
 /** Events */
@@ -184,6 +208,107 @@ export type BackgroundWork =
 "polling" | 
 /**  Fetching dirty records, closing holes. */
 "healing";
+
+/**  A master. */
+export type CacheServerView = CacheServerView_Serialize | CacheServerView_Deserialize;
+
+/**  A master. */
+export type CacheServerView_Deserialize = {
+	/**  Host and port. */
+	address: string,
+	/**  Of its program. */
+	version: string,
+	/**  How many keys it holds, of whomever. */
+	keys: number,
+	/**  How much memory they take. */
+	memoryBytes: number,
+	/**  When it started. */
+	startedAt?: string | null,
+};
+
+/**  A master. */
+export type CacheServerView_Serialize = {
+	/**  Host and port. */
+	address: string,
+	/**  Of its program. */
+	version: string,
+	/**  How many keys it holds, of whomever. */
+	keys: number,
+	/**  How much memory they take. */
+	memoryBytes: number,
+	/**  When it started. */
+	startedAt: string | null,
+};
+
+/**  Whether the cache can be used. */
+export type CacheState = 
+/**  None is configured. */
+"none" | 
+/**  It answers. */
+"ok" | 
+/**  It does not. */
+"down" | 
+/**  It answers, and refuses us or a command. */
+"denied";
+
+/**  How the cache stands. */
+export type CacheView = CacheView_Serialize | CacheView_Deserialize;
+
+/**  How the cache stands. */
+export type CacheView_Deserialize = {
+	/**  Whether it can be used. */
+	state: CacheState,
+	/**  Why it cannot. */
+	problem?: Problem_Deserialize | null,
+	/**  Where it is, without a password. */
+	address?: string | null,
+	/**  How many servers share the keys, and how they are found. */
+	topology?: Topology | null,
+	/**  Every master. */
+	servers: CacheServerView_Deserialize[],
+	/**  Who holds deletion back, if somebody does. */
+	heldBy?: HeldView | null,
+	/**  Which process deletes, as it names itself. */
+	worker?: string | null,
+	/**  Changes whose keys wait for their first deletion. */
+	waiting: WaitingView_Deserialize,
+	/**  Changes whose keys wait for their second one. */
+	secondPass: number,
+	/**  Changes that wait because the cache did not do what it was asked. */
+	failed: FailedView_Deserialize,
+	/**  By which rules keys are found, per object. */
+	rules: RulesView_Deserialize[],
+	/**  When the cache was asked. */
+	seenAt?: string | null,
+};
+
+/**  How the cache stands. */
+export type CacheView_Serialize = {
+	/**  Whether it can be used. */
+	state: CacheState,
+	/**  Why it cannot. */
+	problem: Problem_Serialize | null,
+	/**  Where it is, without a password. */
+	address: string | null,
+	/**  How many servers share the keys, and how they are found. */
+	topology: Topology | null,
+	/**  Every master. */
+	servers: CacheServerView_Serialize[],
+	/**  Who holds deletion back, if somebody does. */
+	heldBy: HeldView | null,
+	/**  Which process deletes, as it names itself. */
+	worker: string | null,
+	/**  Changes whose keys wait for their first deletion. */
+	waiting: WaitingView_Serialize,
+	/**  Changes whose keys wait for their second one. */
+	secondPass: number,
+	/**  Changes that wait because the cache did not do what it was asked. */
+	failed: FailedView_Serialize,
+	/**  By which rules keys are found, per object. */
+	rules: RulesView_Serialize[],
+	/**  When the cache was asked. */
+	seenAt: string | null,
+};
 
 /**  How a record changed. */
 export type ChangeKind = 
@@ -863,6 +988,25 @@ export type EventsView_Serialize = {
 	next: number | null,
 };
 
+/**  What failed and is tried again. */
+export type FailedView = FailedView_Serialize | FailedView_Deserialize;
+
+/**  What failed and is tried again. */
+export type FailedView_Deserialize = {
+	/**  How many changes wait for it. */
+	orders: number,
+	/**  What is in the way. */
+	problem?: Problem_Deserialize | null,
+};
+
+/**  What failed and is tried again. */
+export type FailedView_Serialize = {
+	/**  How many changes wait for it. */
+	orders: number,
+	/**  What is in the way. */
+	problem: Problem_Serialize | null,
+};
+
 /**  Failures of one stage. */
 export type FailureSeries = {
 	/**  `receive`, `apply` or `fetch`. */
@@ -875,6 +1019,8 @@ export type FailureSeries = {
 export type FlagName = 
 /**  Whether readers are served from the shadow. */
 "shadow-reads" | 
+/**  Whether every answer is Salesforce's, and the shadow is held against it. */
+"compare-reads" | 
 /**  Whether stored events are applied. Receiving and storing go on without, so that nothing expires. */
 "event-consumer";
 
@@ -885,7 +1031,7 @@ export type FlagView = FlagView_Serialize | FlagView_Deserialize;
 export type FlagView_Deserialize = {
 	/**  Which. */
 	name: FlagName,
-	/**  Whether it is on in this process. */
+	/**  Whether it is on in this process; off while it is tripped. */
 	isOn: boolean,
 	/**  What it does, and what its present value means. */
 	explanation: string,
@@ -895,13 +1041,15 @@ export type FlagView_Deserialize = {
 	setBy?: string | null,
 	/**  When it was last set. */
 	setAt?: string | null,
+	/**  Why it is off whatever it was set to, until a person resets that. */
+	trip?: TripView | null,
 };
 
 /**  One flag. */
 export type FlagView_Serialize = {
 	/**  Which. */
 	name: FlagName,
-	/**  Whether it is on in this process. */
+	/**  Whether it is on in this process; off while it is tripped. */
 	isOn: boolean,
 	/**  What it does, and what its present value means. */
 	explanation: string,
@@ -911,6 +1059,138 @@ export type FlagView_Serialize = {
 	setBy: string | null,
 	/**  When it was last set. */
 	setAt: string | null,
+	/**  Why it is off whatever it was set to, until a person resets that. */
+	trip: TripView | null,
+};
+
+/**  What a flush would delete. */
+export type FlushPlan = FlushPlan_Serialize | FlushPlan_Deserialize;
+
+/**  What a flush would delete. */
+export type FlushPlan_Deserialize = {
+	/**  What is flushed. */
+	scope: FlushScope,
+	/**  The patterns, and the keys that are named. */
+	patterns: string[],
+	/**  How many keys; exact while nobody writes. */
+	keys: number,
+	/**  Some of them. */
+	examples: KeyExample_Deserialize[],
+	/**  How much memory they take; none if the cache's user may not ask. */
+	bytes?: number | null,
+	/**  Whether every key was measured, or some and the rest like them. */
+	bytesExact: boolean,
+	/**  Whether the environment's name must be given. */
+	needsName: boolean,
+	/**  Whether it took too long and is not complete. */
+	stopped: boolean,
+	/**  How long counting took. */
+	tookMs: number,
+};
+
+/**  What a flush would delete. */
+export type FlushPlan_Serialize = {
+	/**  What is flushed. */
+	scope: FlushScope,
+	/**  The patterns, and the keys that are named. */
+	patterns: string[],
+	/**  How many keys; exact while nobody writes. */
+	keys: number,
+	/**  Some of them. */
+	examples: KeyExample_Serialize[],
+	/**  How much memory they take; none if the cache's user may not ask. */
+	bytes: number | null,
+	/**  Whether every key was measured, or some and the rest like them. */
+	bytesExact: boolean,
+	/**  Whether the environment's name must be given. */
+	needsName: boolean,
+	/**  Whether it took too long and is not complete. */
+	stopped: boolean,
+	/**  How long counting took. */
+	tookMs: number,
+};
+
+/**  What is flushed. */
+export type FlushScope = 
+/**  Everything that patterns of any object match; never the whole server. */
+{ kind: "all" } | 
+/**  Everything of products and prices. */
+{ kind: "catalog" } | 
+/**  Everything of accounts. */
+{ kind: "eligibility" } | 
+/**  The keys of one product and its prices. */
+{ kind: "sku"; 
+/**  Its SKU; need not be known. */
+sku: string } | 
+/**  The keys of one account. */
+{ kind: "account"; 
+/**  Its id. */
+id: string } | 
+/**  Everything that a pattern matches. */
+{ kind: "pattern"; 
+/**  As Redis takes it. */
+pattern: string };
+
+/**  How a flush stands. */
+export type FlushState = 
+/**  Under way. */
+"running" | 
+/**  Everything was deleted. */
+"done" | 
+/**  A person stopped it. */
+"stopped" | 
+/**  It came to a problem. */
+"failed";
+
+/**  A flush by a person. */
+export type FlushView = FlushView_Serialize | FlushView_Deserialize;
+
+/**  A flush by a person. */
+export type FlushView_Deserialize = {
+	/**  Its number. */
+	id: string,
+	/**  The kind of scope: `all`, `catalog`, `eligibility`, `sku`, `account`, `pattern`. */
+	kind: string,
+	/**  The scope in words. */
+	scope: string,
+	/**  How it stands. */
+	state: FlushState,
+	/**  Keys found so far. */
+	seen: number,
+	/**  Keys deleted so far. */
+	deleted: number,
+	/**  When it began. */
+	startedAt: string,
+	/**  When it ended. */
+	endedAt?: string | null,
+	/**  Who started it. */
+	by: string,
+	/**  What went wrong. */
+	problem?: Problem_Deserialize | null,
+};
+
+/**  A flush by a person. */
+export type FlushView_Serialize = {
+	/**  Its number. */
+	id: string,
+	/**  The kind of scope: `all`, `catalog`, `eligibility`, `sku`, `account`, `pattern`. */
+	kind: string,
+	/**  The scope in words. */
+	scope: string,
+	/**  How it stands. */
+	state: FlushState,
+	/**  Keys found so far. */
+	seen: number,
+	/**  Keys deleted so far. */
+	deleted: number,
+	/**  When it began. */
+	startedAt: string,
+	/**  When it ended. */
+	endedAt: string | null,
+	/**  Who started it. */
+	by: string,
+	/**  What went wrong. */
+	problem: Problem_Serialize | null,
 };
 
 /**  One thing that an object's health is judged by. */
@@ -921,6 +1201,14 @@ export type HealthCheck = {
 	state: CheckState,
 	/**  What was found, in a few words. */
 	text: string,
+};
+
+/**  Who holds deletion back. */
+export type HeldView = {
+	/**  Who. */
+	who: string,
+	/**  Since when. */
+	at: string,
 };
 
 /**  What closes a hole. */
@@ -1172,6 +1460,29 @@ export type JobView_Serialize = {
 	problem: Problem_Serialize | null,
 	/**  Removals that wait for a person's consent, because there are more than the guard allows. */
 	removalsWaiting: number,
+};
+
+/**  A key that would be deleted. */
+export type KeyExample = KeyExample_Serialize | KeyExample_Deserialize;
+
+/**  A key that would be deleted. */
+export type KeyExample_Deserialize = {
+	/**  Its name. */
+	key: string,
+	/**  How much memory it takes. */
+	bytes?: number | null,
+	/**  When it goes by itself; none if it does not, or is not known. */
+	expiresInMs?: number | null,
+};
+
+/**  A key that would be deleted. */
+export type KeyExample_Serialize = {
+	/**  Its name. */
+	key: string,
+	/**  How much memory it takes. */
+	bytes: number | null,
+	/**  When it goes by itself; none if it does not, or is not known. */
+	expiresInMs: number | null,
 };
 
 /**  Something that happened, to be marked on the chart. */
@@ -1649,6 +1960,16 @@ export type PageView = {
 	merged: number,
 };
 
+/**  What the probe found under one pattern. */
+export type PatternProbe = {
+	/**  The pattern. */
+	pattern: string,
+	/**  Keys looked at. */
+	seen: number,
+	/**  Those that no template gives a record. */
+	unknown: number,
+};
+
 /**  All checks of one run. */
 export type PreflightView = PreflightView_Serialize | PreflightView_Deserialize;
 
@@ -1682,6 +2003,22 @@ export type PreflightView_Serialize = {
 	grey: number,
 	/**  What the run cost of the org's daily limit. */
 	apiCalls: number,
+};
+
+/**  What the probe found. */
+export type Probe = {
+	/**  Keys looked at. */
+	seen: number,
+	/**  Those that no template gives a record. */
+	unknown: number,
+	/**  Some of those. */
+	examples: string[],
+	/**  The same by pattern. */
+	perPattern: PatternProbe[],
+	/**  Whether there are more keys than were looked at. */
+	stopped: boolean,
+	/**  How long it took. */
+	tookMs: number,
 };
 
 /**  One problem, complete: what happened, why, who mends it, what to do. */
@@ -1769,7 +2106,10 @@ export type QuotaView_Deserialize = {
 
 /**  The quota and how it is spent. */
 export type QuotaView_Serialize = {
-	/**  Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. */
+	/**
+	 *  Calls of everyone in the last 24 hours, as Salesforce's last answer told; 0 before the first. Never fewer than ours,
+	 *  which go on after that answer.
+	 */
 	used: number,
 	/**  Calls that the org may make in 24 hours; 0 before the first answer. */
 	max: number,
@@ -2039,6 +2379,49 @@ export type RowsView = {
 	rejected: number,
 	/**  Left the shadow, because Salesforce no longer has them. */
 	removed: number,
+};
+
+/**  The rules of one object. */
+export type RulesView = RulesView_Serialize | RulesView_Deserialize;
+
+/**  The rules of one object. */
+export type RulesView_Deserialize = {
+	/**  The object. */
+	object: string,
+	/**  Its shadow table. */
+	table: string,
+	/**  Everything that is cached of it matches one of these. */
+	patterns: string[],
+	/**  The keys of single records. */
+	templates: string[],
+	/**  Whether the templates were declared complete: then patterns are not deleted for a change. */
+	isComplete: boolean,
+	/**  Who declared it. */
+	completeBy?: string | null,
+	/**  When. */
+	completeAt?: string | null,
+	/**  What a template may name in braces. */
+	columns: string[],
+};
+
+/**  The rules of one object. */
+export type RulesView_Serialize = {
+	/**  The object. */
+	object: string,
+	/**  Its shadow table. */
+	table: string,
+	/**  Everything that is cached of it matches one of these. */
+	patterns: string[],
+	/**  The keys of single records. */
+	templates: string[],
+	/**  Whether the templates were declared complete: then patterns are not deleted for a change. */
+	isComplete: boolean,
+	/**  Who declared it. */
+	completeBy: string | null,
+	/**  When. */
+	completeAt: string | null,
+	/**  What a template may name in braces. */
+	columns: string[],
 };
 
 /**  What runs by the clock. */
@@ -2319,6 +2702,67 @@ export type StreamView_Serialize = {
 	channels: ChannelView_Serialize[],
 };
 
+/**  How the servers of a cache share the keys. */
+export type Topology = 
+/**  One server. */
+"single" | 
+/**  One master, which Sentinels name. */
+"sentinel" | 
+/**  Several masters. */
+"cluster";
+
+/**  A key of a record. */
+export type TriedKey = TriedKey_Serialize | TriedKey_Deserialize;
+
+/**  A key of a record. */
+export type TriedKey_Deserialize = {
+	/**  Its name. */
+	key: string,
+	/**  Whether the cache holds it; none if it cannot be asked. */
+	exists?: boolean | null,
+};
+
+/**  A key of a record. */
+export type TriedKey_Serialize = {
+	/**  Its name. */
+	key: string,
+	/**  Whether the cache holds it; none if it cannot be asked. */
+	exists: boolean | null,
+};
+
+/**  The keys that one template gives a record. */
+export type TriedKeys = TriedKeys_Serialize | TriedKeys_Deserialize;
+
+/**  The keys that one template gives a record. */
+export type TriedKeys_Deserialize = {
+	/**  The template. */
+	template: string,
+	/**  Its keys. */
+	keys: TriedKey_Deserialize[],
+	/**  Why there is none. */
+	problem?: string | null,
+};
+
+/**  The keys that one template gives a record. */
+export type TriedKeys_Serialize = {
+	/**  The template. */
+	template: string,
+	/**  Its keys. */
+	keys: TriedKey_Serialize[],
+	/**  Why there is none. */
+	problem: string | null,
+};
+
+/**  Why readers were taken off the shadow in every process. */
+export type TripView = {
+	/**  In words. */
+	reason: string,
+	/**  A person, or `comparison`. */
+	by: string,
+	/**  When. */
+	at: string,
+};
+
 /**  Something a host may be showing. */
 export type View = 
 /**  The frame and the overview. */
@@ -2350,7 +2794,28 @@ export type View =
 /**  Roll-out flags. */
 "flags" | 
 /**  The org's API quota. */
-"quota";
+"quota" | 
+/**  The cache: what waits to be deleted, flushes, rules. */
+"cache";
+
+/**  What waits. */
+export type WaitingView = WaitingView_Serialize | WaitingView_Deserialize;
+
+/**  What waits. */
+export type WaitingView_Deserialize = {
+	/**  How many changes, by commit and object. */
+	orders: number,
+	/**  For how long the oldest has waited. */
+	oldestSeconds?: number | null,
+};
+
+/**  What waits. */
+export type WaitingView_Serialize = {
+	/**  How many changes, by commit and object. */
+	orders: number,
+	/**  For how long the oldest has waited. */
+	oldestSeconds: number | null,
+};
 
 /**  What a process is for the others. */
 export type WorkerRole = 

@@ -1,18 +1,7 @@
 /** The engine behind the window. Every call is a command of the host; a refusal is a `Problem` as it stands. */
-import { invoke } from '@tauri-apps/api/core';
 import { commands, events } from './bindings';
 import type { Api } from './client';
-import type {
-  CacheView,
-  FlagName,
-  FlagView,
-  FlushPlan,
-  FlushScope,
-  FlushView,
-  Probe,
-  TriedKeys,
-  View,
-} from './shapes';
+import type { View } from './shapes';
 
 /** What the host answers where there is nothing to say. */
 const nothing = async (call: Promise<unknown>): Promise<void> => void (await call);
@@ -65,24 +54,23 @@ export class TauriApi implements Api {
   holes = commands.listHoles;
   startCatchUp = (objects: string[]) => nothing(commands.startCatchUp(objects));
   refreshFormulas = (objects: string[]) => nothing(commands.refreshFormulas(objects));
-  flags = () => invoke<FlagView[]>('list_flags');
-  setFlag = (name: FlagName, isOn: boolean) => nothing(invoke('set_flag', { name, on: isOn }));
-  tripReads = (reason: string) => nothing(invoke('trip_reads', { reason }));
-  resetTrip = () => nothing(invoke('reset_trip'));
+  flags = commands.listFlags;
+  setFlag = (...given: Parameters<typeof commands.setFlag>) => nothing(commands.setFlag(...given));
+  tripReads = (reason: string) => nothing(commands.tripReads(reason));
+  resetTrip = () => nothing(commands.resetTrip());
   pauseSync = () => nothing(commands.pauseObjects([]));
   resumeSync = () => nothing(commands.resumeObjects([]));
 
-  cache = () => invoke<CacheView>('cache_view');
-  previewFlush = (scope: FlushScope) => invoke<FlushPlan>('preview_flush', { scope });
-  startFlush = (scope: FlushScope, confirm: string | null) =>
-    invoke<FlushView>('start_flush', { scope, confirm });
-  stopFlush = (id: string) => nothing(invoke('stop_flush', { id }));
-  flushes = () => invoke<FlushView[]>('list_flushes');
-  holdInvalidations = (isHeld: boolean) => nothing(invoke('hold_invalidations', { isHeld }));
-  setCacheRules = (object: string, patterns: string[], templates: string[]) =>
-    nothing(invoke('set_cache_rules', { object, patterns, templates }));
-  declareComplete = (object: string, isComplete: boolean) =>
-    nothing(invoke('declare_complete', { object, isComplete }));
-  tryKeys = (object: string, record: string) => invoke<TriedKeys[]>('try_keys', { object, record });
-  probeCache = () => invoke<Probe>('probe_cache');
+  cache = commands.cacheView;
+  previewFlush = commands.previewFlush;
+  startFlush = commands.startFlush;
+  stopFlush = (id: string) => nothing(commands.stopFlush(id));
+  flushes = commands.listFlushes;
+  holdInvalidations = (isHeld: boolean) => nothing(commands.holdInvalidations(isHeld));
+  setCacheRules = (...given: Parameters<typeof commands.setCacheRules>) =>
+    nothing(commands.setCacheRules(...given));
+  declareComplete = (...given: Parameters<typeof commands.declareComplete>) =>
+    nothing(commands.declareComplete(...given));
+  tryKeys = commands.tryKeys;
+  probeCache = commands.probeCache;
 }

@@ -176,6 +176,7 @@ export function view(scene: Scene): CacheView {
           startedAt: at(40 * 86_400),
         }))
       : [],
+    worker: course === 'none' ? null : 'this console',
     heldBy: course === 'held' ? { who: 'a.okafor@halden.example', at: at(1_340) } : null,
     waiting: { orders: waits, oldestSeconds: ages },
     secondPass: course === 'ok' || course === 'waiting' ? 2 : 0,

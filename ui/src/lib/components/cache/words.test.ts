@@ -23,6 +23,7 @@ const cache = (change: Partial<CacheView> = {}): CacheView => ({
   topology: 'single',
   servers: [{ address: 'cache:6379', version: '7.4.1', keys: 10, memoryBytes: 1_000, startedAt: null }],
   heldBy: null,
+  worker: null,
   waiting: { orders: 0, oldestSeconds: null },
   secondPass: 0,
   failed: { orders: 0, problem: null },
