@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cache::{Cache, Error, Options, Progress};
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache_at;
@@ -172,4 +173,16 @@ async fn a_service_that_no_sentinel_watches_is_named() {
     let cache = cache_at(&watched.url().replace("/shop", "/other"));
     let error = cache.get("a").await.unwrap_err();
     assert!(matches!(&error, Error::NoMaster { service, .. } if service == "other"), "{error}");
+}
+
+#[tokio::test]
+async fn sentinels_that_ask_for_a_password_get_theirs_and_not_the_masters() {
+    let watched = Watched::guarded();
+    watched.master.cli(&["SET", "a", "v"]);
+    let url = cache::parse_url(&watched.url()).unwrap();
+    let options = Options::new(&url, None).unwrap();
+    let error = Cache::new(options.clone()).get("a").await.unwrap_err();
+    assert!(matches!(error, Error::SignIn { .. }), "{error}");
+    let cache = Cache::new(options.with_sentinel_password(SecretString::from("secret")));
+    assert_eq!(cache.get("a").await.unwrap().as_deref(), Some(&b"v"[..]));
 }

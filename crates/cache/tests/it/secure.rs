@@ -1,11 +1,12 @@
 //! TLS: with an authority that is trusted, and with one that is not.
 
-use cache::{Cache, Error, Options};
+use cache::{Cache, Error, Look, Options};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::servers::Server;
+use crate::LONG;
+use crate::servers::{Cluster, Server};
 
 /// A throw-away authority, and a certificate of it for `host`.
 struct Authority {
@@ -35,18 +36,21 @@ impl Authority {
         self.folder.path().join(name).display().to_string()
     }
 
+    /// The words of a command line that make a server use it.
+    fn words(&self) -> Vec<String> {
+        let words = [
+            ("--tls-cert-file", self.path("server.pem")),
+            ("--tls-key-file", self.path("server.key")),
+            ("--tls-ca-cert-file", self.path("ca.pem")),
+            ("--tls-auth-clients", "no".to_owned()),
+        ];
+        words.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+
     /// A server that speaks only TLS.
     fn server(&self) -> Server {
-        Server::with_tls(&[
-            "--tls-cert-file",
-            &self.path("server.pem"),
-            "--tls-key-file",
-            &self.path("server.key"),
-            "--tls-ca-cert-file",
-            &self.path("ca.pem"),
-            "--tls-auth-clients",
-            "no",
-        ])
+        let words = self.words();
+        Server::with_tls(&words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 
@@ -89,4 +93,23 @@ async fn tls_on_one_side_only_is_recognised() {
     let secure = authority.server();
     let error = Cache::new(options("redis", &secure)).get("a").await.unwrap_err();
     assert!(error.to_string().contains("rediss://"), "{error}");
+}
+
+#[tokio::test]
+async fn a_cluster_is_spoken_to_with_tls_on_every_way() {
+    let authority = Authority::for_host("127.0.0.1");
+    let words = authority.words();
+    let cluster = Cluster::secure(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let url = cache::parse_url(&cluster.url().replace("redis-cluster", "rediss-cluster")).unwrap();
+    let options = Options::new(&url, None).unwrap().with_root_certificate(authority.pem.into_bytes());
+    let cache = Cache::new(options);
+    for number in 0..50 {
+        let key = format!("catalog:{number}");
+        let Look::Leased(token) = cache.look(&key, LONG).await.unwrap() else { panic!("nobody holds it") };
+        assert!(cache.fill(&key, &token, b"v", LONG).await.unwrap());
+    }
+    assert_eq!(cache.servers().await.unwrap().iter().map(|server| server.keys).sum::<u64>(), 50);
+    assert_eq!(cache.delete(&["catalog:1".to_owned(), "catalog:2".to_owned()]).await.unwrap(), 2);
+    let flushed = cache.flush("catalog:*", &|_| (), &CancellationToken::new()).await.unwrap();
+    assert_eq!(flushed.deleted, 48);
 }

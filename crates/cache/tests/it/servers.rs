@@ -19,7 +19,12 @@ pub struct Server {
     folder: TempDir,
     port: u16,
     words: Vec<String>,
+    /// What `redis-cli` needs to reach it.
+    reach: &'static [&'static str],
 }
+
+/// For a server that speaks TLS.
+const TLS: &[&str] = &["--tls", "--insecure"];
 
 impl Server {
     /// One server that keeps nothing on disk.
@@ -33,7 +38,8 @@ impl Server {
             let folder = tempfile::tempdir().expect("a folder for redis-server");
             let port = free_port();
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            let mut server = Self { child: spawn(folder.path(), port, &words), folder, port, words };
+            let child = spawn(folder.path(), port, &words);
+            let mut server = Self { child, folder, port, words, reach: &[] };
             // Another program may have taken the port meanwhile: then the server ends at once.
             if server.answers() {
                 return server;
@@ -57,7 +63,8 @@ impl Server {
             let folder = tempfile::tempdir().expect("a folder for redis-server");
             let port = free_port();
             let words: Vec<String> = with_port(port);
-            let mut server = Self { child: spawn(folder.path(), port, &words), folder, port, words };
+            let child = spawn(folder.path(), port, &words);
+            let mut server = Self { child, folder, port, words, reach: TLS };
             if server.answers() {
                 return server;
             }
@@ -99,7 +106,7 @@ impl Server {
 
     /// What `redis-cli` prints for a command.
     pub fn cli(&self, words: &[&str]) -> String {
-        cli(self.port, words)
+        cli(self.port, &[self.reach, words].concat())
     }
 
     /// Fills it: `{prefix}0` up to `{prefix}{count - 1}`, each with a small value.
@@ -151,9 +158,18 @@ impl Cluster {
     /// Starts it and waits until every node agrees.
     pub fn start(replicas: usize) -> Self {
         let words = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
-        let servers: Vec<Server> = (0..3 * (1 + replicas)).map(|_| Server::with(&words)).collect();
+        Self::of((0..3 * (1 + replicas)).map(|_| Server::with(&words)).collect(), replicas)
+    }
+
+    /// Starts one whose nodes speak nothing but TLS, with the words that say how.
+    pub fn secure(words: &[&str]) -> Self {
+        let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--tls-replication", "yes"];
+        Self::of((0..3).map(|_| Server::with_tls(&[&cluster, words].concat())).collect(), 0)
+    }
+
+    fn of(servers: Vec<Server>, replicas: usize) -> Self {
         let mut create = Command::new("redis-cli");
-        create.args(["--cluster", "create"]);
+        create.args(servers[0].reach).args(["--cluster", "create"]);
         create.args(servers.iter().map(|server| format!("127.0.0.1:{}", server.port)));
         create.args(["--cluster-replicas", &replicas.to_string(), "--cluster-yes"]);
         let output = create.output().expect("redis-cli starts");
@@ -201,9 +217,18 @@ pub struct Watched {
 impl Watched {
     /// Starts them and waits until the Sentinels know each other and the replica.
     pub fn start() -> Self {
+        Self::of("", &[])
+    }
+
+    /// The same, where the Sentinels ask for the password `secret`.
+    pub fn guarded() -> Self {
+        Self::of("requirepass secret\n", &["-a", "secret", "--no-auth-warning"])
+    }
+
+    fn of(settings: &str, reach: &'static [&'static str]) -> Self {
         let master = Server::start();
         let replica = Server::with(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
-        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(master.port)).collect();
+        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(master.port, settings, reach)).collect();
         let watched = Self { master, replica, sentinels };
         until("the Sentinels know each other and the replica", || {
             watched.sentinels.iter().all(|sentinel| {
@@ -227,14 +252,14 @@ impl Watched {
     }
 }
 
-fn sentinel(master: u16) -> Server {
+fn sentinel(master: u16, further: &str, reach: &'static [&'static str]) -> Server {
     for _ in 0..20 {
         let folder = tempfile::tempdir().expect("a folder for a Sentinel");
         let port = free_port();
         let settings = folder.path().join("sentinel.conf");
         let text = format!(
             "sentinel monitor shop 127.0.0.1 {master} 2\nsentinel down-after-milliseconds shop 500\n\
-             sentinel failover-timeout shop 5000\nsentinel parallel-syncs shop 1\n"
+             sentinel failover-timeout shop 5000\nsentinel parallel-syncs shop 1\n{further}"
         );
         std::fs::write(&settings, text).expect("a Sentinel's settings can be written");
         let words = vec!["--sentinel".to_owned()];
@@ -246,7 +271,7 @@ fn sentinel(master: u16) -> Server {
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server (Debian: redis-server) is on the search path");
-        let mut server = Server { child, folder, port, words };
+        let mut server = Server { child, folder, port, words, reach };
         if server.answers() {
             return server;
         }
