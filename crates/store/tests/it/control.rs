@@ -260,8 +260,8 @@ async fn a_paused_object_remembers_where_it_stood(pool: PgPool) {
     assert!(objects::resume(&world.store, &object).await.unwrap());
     let row = objects::get(&world.store, &object).await.unwrap();
     assert_eq!(
-        (row.state, row.loaded_at, row.loaded_shape.as_deref()),
-        (ObjectState::Live, Some(read_end()), Some("shape"))
+        (row.state, row.loaded_at, row.loaded_shape),
+        (ObjectState::Live, Some(read_end()), Some(world.account.shape()))
     );
     assert!(row.ready_at.is_some());
 }
