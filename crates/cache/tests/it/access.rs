@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::LONG;
-use crate::servers::Server;
+use crate::servers::{Cluster, Server, cli};
 
 fn cache_as(server: &Server, user: &str, password: &str) -> Cache {
     let url = cache::parse_url(&format!("redis://{user}@127.0.0.1:{}", server.port())).unwrap();
@@ -24,31 +24,50 @@ async fn flush(cache: &Cache) -> Result<u64, Error> {
     cache.flush("catalog:*", &|_| (), &CancellationToken::new()).await.map(|flushed| flushed.deleted)
 }
 
+/// What the README tells people to allow.
+const LEAST: [&str; 15] = [
+    "~catalog:*",
+    "~{catalog:*}:lease",
+    "+ping",
+    "+scan",
+    "+unlink",
+    "+get",
+    "+mget",
+    "+set",
+    "+del",
+    "+eval",
+    "+evalsha",
+    "+info",
+    "+dbsize",
+    "+memory|usage",
+    "+pttl",
+];
+
 #[tokio::test]
 async fn a_user_with_the_least_rights_can_do_everything() {
-    let rules = [
-        "~catalog:*",
-        "~{catalog:*}:lease",
-        "+ping",
-        "+scan",
-        "+unlink",
-        "+get",
-        "+mget",
-        "+set",
-        "+del",
-        "+evalsha",
-        "+eval",
-        "+info",
-        "+dbsize",
-        "+memory|usage",
-        "+pttl",
-    ];
-    let server = guarded(&rules);
+    let server = guarded(&LEAST);
+    server.cli(&["SET", "catalog:a", "v"]);
     let cache = cache_as(&server, "shop", "secret");
-    assert_eq!(cache.servers().await.unwrap().len(), 1);
+    do_everything(&cache, 1).await;
+}
+
+#[tokio::test]
+async fn the_least_rights_suffice_in_a_cluster_too() {
+    let cluster = Cluster::start(0);
+    let rules = [&LEAST[..], &["+cluster|slots", "+cluster|nodes", "+asking"]].concat();
+    for server in &cluster.servers {
+        server.cli(&[&["ACL", "SETUSER", "shop", "on", ">secret"], rules.as_slice()].concat());
+    }
+    cli(cluster.servers[0].port(), &["-c", "SET", "catalog:a", "v"]);
+    let url = cluster.url().replace("redis-cluster://", "redis-cluster://shop:secret@");
+    do_everything(&crate::cache_at(&url), 3).await;
+}
+
+async fn do_everything(cache: &Cache, masters: usize) {
+    assert_eq!(cache.servers().await.unwrap().len(), masters);
     let preview = cache.preview("catalog:*", 1, &CancellationToken::new()).await.unwrap();
     assert!(preview.bytes > Some(0) && preview.examples[0].bytes.is_some());
-    assert_eq!(flush(&cache).await.unwrap(), 1);
+    assert_eq!(flush(cache).await.unwrap(), 1);
     let cache::Look::Leased(token) = cache.look("catalog:a", LONG).await.unwrap() else { panic!() };
     assert!(cache.fill("catalog:a", &token, b"v", LONG).await.unwrap());
     assert_eq!(cache.delete(&["catalog:a".to_owned()]).await.unwrap(), 1);
