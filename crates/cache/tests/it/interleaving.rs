@@ -1,4 +1,4 @@
-//! Readers, a writer and the lease in every order that can happen.
+//! Readers, a writer and the lease in every order that can happen, command by command.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cache::{Cache, LeaseToken, Look, lease_key};
 use tokio_util::sync::CancellationToken;
 
+use crate::gate::Gate;
 use crate::servers::Server;
 use crate::{LONG, cache_at};
 
@@ -20,11 +21,14 @@ enum Step {
     Fill(usize),
     /// The writer commits a new value to the source.
     Commit,
-    /// The writer deletes the key.
+    /// A command of the writer's delete reaches the server.
     Delete,
 }
 
 use Step::{Commit, Delete, Fill, Look as LookUp, Read};
+
+/// How many commands a delete is made of.
+const COMMANDS: usize = 2;
 
 /// Every order in which the parties' steps can follow each other, each party's own in their order.
 fn interleavings(parties: &[&[Step]]) -> Vec<Vec<Step>> {
@@ -50,11 +54,19 @@ struct Reader {
     read: Vec<u8>,
 }
 
-/// Runs one order; returns what the key holds after each step that follows the delete.
-async fn run(cache: &Cache, key: &str, order: &[Step]) -> Vec<Option<Vec<u8>>> {
+/// Runs one order; returns what the key holds after each step that follows the whole delete.
+///
+/// - `writer`: the same cache by a way on which each command of a delete waits for its step.
+async fn run(
+    cache: &Cache,
+    (writer, gate): (&Cache, &mut Gate),
+    key: &str,
+    order: &[Step],
+) -> Vec<Option<Vec<u8>>> {
     let mut source = b"old".to_vec();
     let mut readers = [Reader::default(), Reader::default()];
-    let mut is_deleted = false;
+    let mut deleting = None;
+    let mut left = COMMANDS;
     let mut after = Vec::new();
     for step in order {
         match *step {
@@ -72,11 +84,20 @@ async fn run(cache: &Cache, key: &str, order: &[Step]) -> Vec<Option<Vec<u8>>> {
             }
             Commit => source = b"new".to_vec(),
             Delete => {
-                cache.delete(&[key.to_owned()]).await.unwrap();
-                is_deleted = true;
+                let (writer, keys) = (writer.clone(), vec![key.to_owned()]);
+                let task = deleting
+                    .take()
+                    .unwrap_or_else(|| tokio::spawn(async move { writer.delete(&keys).await }));
+                gate.let_through().await;
+                left -= 1;
+                if left == 0 {
+                    task.await.unwrap().unwrap();
+                } else {
+                    deleting = Some(task);
+                }
             }
         }
-        if is_deleted {
+        if left == 0 {
             after.push(cache.get(key).await.unwrap());
         }
     }
@@ -87,9 +108,14 @@ async fn run(cache: &Cache, key: &str, order: &[Step]) -> Vec<Option<Vec<u8>>> {
 async fn in_no_order_does_a_stale_value_outlive_the_delete() {
     let server = Server::start();
     let cache = cache_at(&server.url());
-    let orders =
-        interleavings(&[&[LookUp(0), Read(0), Fill(0)], &[LookUp(1), Read(1), Fill(1)], &[Commit, Delete]]);
-    assert_eq!(orders.len(), 560);
+    let mut gate = Gate::to(server.port()).await;
+    let writer = cache_at(&gate.url());
+    let orders = interleavings(&[
+        &[LookUp(0), Read(0), Fill(0)],
+        &[LookUp(1), Read(1), Fill(1)],
+        &[Commit, Delete, Delete],
+    ]);
+    assert_eq!(orders.len(), 1_680);
     let mut ends = BTreeSet::new();
     for (number, order) in orders.iter().enumerate() {
         // Cold, or with the old value in the cache.
@@ -98,7 +124,7 @@ async fn in_no_order_does_a_stale_value_outlive_the_delete() {
             if warm {
                 server_set(&server, &key, "old");
             }
-            let after = run(&cache, &key, order).await;
+            let after = run(&cache, (&writer, &mut gate), &key, order).await;
             assert!(
                 !after.contains(&Some(b"old".to_vec())),
                 "stale after the delete, warm {warm}: {order:?}"

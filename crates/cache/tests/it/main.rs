@@ -5,6 +5,7 @@
 mod access;
 mod cluster;
 mod failover;
+mod gate;
 mod interleaving;
 mod secure;
 mod servers;
