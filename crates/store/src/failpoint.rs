@@ -40,6 +40,9 @@ pub const LIVE_POINTS: &[&str] = &[
     "hole.closed",
 ];
 
+/// Every further point of a side read.
+pub const SIDE_POINTS: &[&str] = &["fields.filled"];
+
 /// Every point of the deletion of cache keys that a change ordered.
 pub const FLUSH_POINTS: &[&str] = &[
     "keys.due",
@@ -55,7 +58,7 @@ pub const FLUSH_POINTS: &[&str] = &[
 #[inline]
 pub fn reach(point: &'static str) {
     if cfg!(debug_assertions) {
-        let listed = POINTS.contains(&point) || LIVE_POINTS.contains(&point) || FLUSH_POINTS.contains(&point);
+        let listed = [POINTS, LIVE_POINTS, SIDE_POINTS, FLUSH_POINTS].iter().any(|list| list.contains(&point));
         debug_assert!(listed, "{point} is not in a list of points");
         if armed().is_some_and(|armed| armed.is_due(point)) {
             tracing::warn!(point, "ending the process at a failpoint");
