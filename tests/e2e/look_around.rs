@@ -11,7 +11,7 @@ async fn looking_around_needs_one_click_and_says_simulated_org_everywhere() {
     assert!(signed_in.contains("signed itself in"), "{signed_in}");
 
     window.press("wizard-start").await;
-    for page in ["Backfill", "Overview", "Lag", "Events", "Verify", "Audit", "Settings"] {
+    for page in ["Backfill", "Overview", "Lag", "Events", "Verify", "Cache", "Audit", "Settings"] {
         window.press(&format!("nav-{}", page.to_lowercase())).await;
         let head = window.until_text("page-head", |head| head.contains(page)).await;
         assert!(head.contains("simulated org"), "{page}: {head}");

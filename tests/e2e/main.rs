@@ -4,8 +4,10 @@
 //! is missing, and fails.
 
 mod backfill;
+mod cache;
 mod connect;
 mod live;
 mod look_around;
 mod org;
+mod redis;
 mod window;

@@ -59,9 +59,20 @@ impl Window {
 
     /// Opens the console as on a machine that never saw it, with these variables.
     pub async fn open_with(variables: &[(&str, &str)]) -> Self {
+        Self::open_in(folder(), variables).await
+    }
+
+    /// Opens the console on a machine whose configuration is this.
+    pub async fn open_configured(configuration: &str) -> Self {
+        let folder = folder();
+        let path = folder.path().join("config");
+        std::fs::create_dir_all(&path).expect("a folder of the test's own");
+        std::fs::write(path.join("config.toml"), configuration).expect("the configuration is written");
+        Self::open_in(folder, &[]).await
+    }
+
+    async fn open_in(folder: TempDir, variables: &[(&str, &str)]) -> Self {
         let program = console();
-        let folder =
-            tempfile::Builder::new().prefix("shadow-sync-window-").tempdir().expect("a temporary folder");
         let port = free_port();
         let driver = start_driver(port, &folder, variables);
         let options = json!({ "binary": program, "args": [] });
@@ -187,6 +198,10 @@ impl Window {
             Err(error) => format!("(nothing: {error})"),
         }
     }
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("shadow-sync-window-").tempdir().expect("a temporary folder")
 }
 
 /// The number in the first line of a cell, whatever separates its thousands.
