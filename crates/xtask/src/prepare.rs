@@ -25,9 +25,13 @@ pub struct Args {
 /// Writes or compares `.sqlx`.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
+    // Two at a time would empty each other's folder; the lock goes with the process.
+    let turn = std::fs::File::create(workspace.scratch("sqlx-turn")?.join("lock"))?;
+    turn.lock().context("another `cargo xtask prepare` cannot be waited for")?;
     let fresh = workspace.scratch("sqlx")?;
     describe(&workspace, &fresh)?;
     let (there, kept) = (read(&fresh)?, read(&kept_in(&workspace))?);
+    ensure!(!there.is_empty(), "No query was described, so nothing is written; was the store compiled anew?");
     if there == kept {
         println!("{} queries, described as they are", there.len());
         return Ok(ExitCode::SUCCESS);
