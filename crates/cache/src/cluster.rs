@@ -69,7 +69,8 @@ pub(crate) async fn connection(options: &Options) -> Result<ClusterConnection, E
 /// `known` are nodes that were seen earlier; they are asked after those of the address, which may all be gone.
 pub(crate) async fn masters(options: &Options, known: &[(String, u16)]) -> Result<Vec<Master>, Error> {
     if options.topology != Topology::Cluster {
-        let node = Node::master(options).await?;
+        let mut node = Node::master(options).await?;
+        refuse_other_kinds(&mut node).await?;
         let (host, port) = node.address.rsplit_once(':').unwrap_or((&node.address, ""));
         return Ok(vec![Master {
             id: node.address.clone(),
@@ -86,6 +87,25 @@ pub(crate) async fn masters(options: &Options, known: &[(String, u16)]) -> Resul
         }
     }
     Err(last.unwrap_or(Error::Address { problem: "it names no host".to_owned() }))
+}
+
+/// A walk over one node of a cluster would end well and miss the others.
+async fn refuse_other_kinds(node: &mut Node) -> Result<(), Error> {
+    let asked = redis::cmd("INFO").arg("server").query_async::<String>(&mut node.connection).await;
+    // Who may not ask is not stopped by that.
+    let Ok(info) = asked else { return Ok(()) };
+    match info.lines().find_map(|line| line.strip_prefix("redis_mode:")).map(str::trim) {
+        Some("cluster") => Err(is_of_a_cluster(&node.address)),
+        Some("sentinel") => Err(Error::Address {
+            problem: format!("{0} is a Sentinel; write redis+sentinel://{0}/SERVICE", node.address),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What to say where one server was expected.
+pub(crate) fn is_of_a_cluster(address: &str) -> Error {
+    Error::Address { problem: format!("{address} is a node of a cluster; write redis-cluster://{address}") }
 }
 
 async fn masters_by(options: &Options, host: &str, port: u16) -> Result<Vec<Master>, Error> {

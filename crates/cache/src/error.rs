@@ -190,6 +190,12 @@ impl Place<'_> {
             ErrorKind::Server(
                 ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain,
             ) => Error::ClusterDown { address, reason },
+            _ if said.contains("cluster support disabled") => {
+                Error::Address { problem: format!("{address} is no cluster; write redis://{address}") }
+            }
+            _ if command == "SENTINEL" && said.contains("unknown command") => {
+                Error::Address { problem: format!("{address} is no Sentinel; write redis://{address}") }
+            }
             _ if matches!(&*code, "NOAUTH" | "WRONGPASS") => {
                 Error::SignIn { address, user: self.user.to_owned(), reason }
             }

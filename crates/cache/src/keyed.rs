@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::aio::ConnectionLike;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisFuture, Value};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisFuture, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -88,6 +88,13 @@ impl Keyed {
                 Connection::Cluster(_) => self.options.hosts_text(),
             };
             let problem = Place { address: &address, user: self.options.user() }.asking(&error, name);
+            let is_misplaced = matches!(
+                error.kind(),
+                ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot)
+            );
+            if is_misplaced && self.options.topology != Topology::Cluster {
+                return Err(cluster::is_of_a_cluster(&address));
+            }
             let is_broken = match &problem {
                 // The server may have vanished without a word; only a new connection shows it.
                 Error::Unreachable { .. } | Error::Timeout { .. } => true,

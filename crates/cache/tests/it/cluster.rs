@@ -120,6 +120,33 @@ async fn a_key_with_braces_is_read_and_deleted_but_never_filled() {
     assert_eq!(lease_key("a"), "{a}:lease");
 }
 
+#[tokio::test]
+async fn another_kind_of_server_than_the_address_says_is_recognised() {
+    let cluster = Cluster::start(0);
+    let node = cache_at(&cluster.servers[0].url());
+    let stop = CancellationToken::new();
+    let mut errors = vec![
+        node.flush("catalog:*", &|_| (), &stop).await.unwrap_err(),
+        node.servers().await.unwrap_err(),
+        node.delete(&["a".to_owned(), "b".to_owned(), "c".to_owned()]).await.unwrap_err(),
+    ];
+    for number in 0..20 {
+        errors.extend(node.get(&format!("k:{number}")).await.err());
+    }
+    assert!(errors.len() > 3);
+    for error in errors {
+        assert!(error.to_string().contains("redis-cluster://") && !error.is_transient(), "{error}");
+    }
+    let single = Server::start();
+    let cache = cache_at(&single.url().replace("redis://", "redis-cluster://"));
+    for error in [cache.get("a").await.unwrap_err(), cache.servers().await.unwrap_err()] {
+        assert!(error.to_string().contains("no cluster; write redis://127.0.0.1"), "{error}");
+    }
+    let cache = cache_at(&format!("redis+sentinel://127.0.0.1:{}/shop", single.port()));
+    let error = cache.get("a").await.unwrap_err();
+    assert!(error.to_string().contains("no Sentinel; write redis://127.0.0.1"), "{error}");
+}
+
 /// A master is killed in the middle of a flush, and its replica takes over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_survives_the_death_of_a_master() {
