@@ -71,6 +71,21 @@ impl Redis {
         }
     }
 
+    /// Fills so many keys, `catalog:1` and so on, a piece at a time: a client waits for no answer for long.
+    pub async fn fill_catalogue(&self, count: usize) {
+        let piece = 10_000;
+        for first in (1..=count).step_by(piece) {
+            let last = (first + piece - 1).min(count);
+            let script = format!("for i = {first}, {last} do redis.call('SET', 'catalog:' .. i, 'x') end");
+            self.run(&["EVAL", &script, "0"]).await;
+        }
+    }
+
+    /// How many keys there are.
+    pub async fn size(&self) -> usize {
+        redis::cmd("DBSIZE").query_async(&mut self.connection().await).await.expect("a number")
+    }
+
     pub async fn has(&self, key: &str) -> bool {
         self.connection().await.exists(key).await.expect("an answer")
     }
