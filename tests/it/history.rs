@@ -17,6 +17,9 @@ use sqlx::PgPool;
 
 use crate::world::{World, names, small};
 
+/// The field that goes out of sight now and then.
+const HIDDEN: &str = "Eligibility_Source__c";
+
 /// Things that happen in one history.
 const STEPS: usize = 60;
 
@@ -29,12 +32,18 @@ async fn whatever_happens_the_shadow_is_the_org_at_the_end(pool: PgPool) {
     for seed in seeds {
         println!("history {seed}");
         let watcher = Watcher::start(world.pool.clone());
-        let mut history = History { rng: StdRng::seed_from_u64(seed), counter: seed * 10_000 };
+        let mut history =
+            History { rng: StdRng::seed_from_u64(seed), counter: seed * 10_000, is_hidden: false };
         for _ in 0..STEPS {
             let happened = history.step(&mut world).await;
             println!("  {happened}");
         }
         world.org.org().disturb(&Disturbance::TakeBack).unwrap();
+        if history.is_hidden {
+            world.org.org().set_field_visible("Account", HIDDEN, true);
+        }
+        // A process that begins describes every object: what can be seen again is read on the side.
+        world.restart().await;
         // A load that a person began and whose process ended waits for a person.
         for job in backfills::jobs(&world.engine).await.unwrap() {
             if matches!(job.state, JobState::Interrupted | JobState::Pending) {
@@ -55,6 +64,8 @@ struct History {
     rng: StdRng,
     /// Grows with every change, so that a row that goes backwards is seen.
     counter: u64,
+    /// Whether a field is hidden from the sync user.
+    is_hidden: bool,
 }
 
 impl History {
@@ -72,7 +83,7 @@ impl History {
     async fn step(&mut self, world: &mut World) -> String {
         let org = world.org.org();
         let account = self.some(world, "Account").expect("an account");
-        match self.rng.random_range(0..22) {
+        match self.rng.random_range(0..25) {
             0..=6 => {
                 let value = self.value();
                 let _ = org.update("Account", &account, &json!({ "Internet_Eligibility__c": value }));
@@ -180,6 +191,21 @@ impl History {
                 let request = replay::ReplayRequest::default();
                 let found = replay::run(&world.engine, request).await.map(|view| view.marked);
                 format!("replay: {:?}", found.ok())
+            }
+            21 => {
+                let begun = catch_up::refresh_formulas(&world.engine, names(&["PricebookEntry"])).await;
+                format!("formulas are read: {:?}", begun.map_err(|problem| problem.title).ok())
+            }
+            22 => {
+                // Noticed by whoever describes the object next.
+                self.is_hidden = !self.is_hidden;
+                org.set_field_visible("Account", HIDDEN, !self.is_hidden);
+                format!("{HIDDEN} is hidden: {}", self.is_hidden)
+            }
+            23 => {
+                // Reads that ended long ago: what comes is laid over them instead of being fetched.
+                world.age_reads().await;
+                "an hour goes by".to_owned()
             }
             _ => {
                 world.restart().await;

@@ -58,7 +58,8 @@ pub const FLUSH_POINTS: &[&str] = &[
 #[inline]
 pub fn reach(point: &'static str) {
     if cfg!(debug_assertions) {
-        let listed = [POINTS, LIVE_POINTS, SIDE_POINTS, FLUSH_POINTS].iter().any(|list| list.contains(&point));
+        let listed =
+            [POINTS, LIVE_POINTS, SIDE_POINTS, FLUSH_POINTS].iter().any(|list| list.contains(&point));
         debug_assert!(listed, "{point} is not in a list of points");
         if armed().is_some_and(|armed| armed.is_due(point)) {
             tracing::warn!(point, "ending the process at a failpoint");
