@@ -22,7 +22,7 @@ pub struct Daemon {
 
 pub fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.arg("--config").arg(world.config()).args(arguments).env_remove("SHADOW_SYNC_READ_TOKEN");
+    command.arg("--config").arg(world.config()).args(arguments).env_remove("SHADOW_SYNC_READ_TOKEN").env_remove("ENABLE_SF_SHADOW_READS");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
@@ -41,11 +41,15 @@ impl Daemon {
     }
 
     pub async fn start_with(world: &World, arguments: &[&str], token: Option<&str>) -> Self {
+        let token: Vec<(&str, &str)> = token.map(|token| ("SHADOW_SYNC_READ_TOKEN", token)).into_iter().collect();
+        Self::start_as(world, arguments, &token).await
+    }
+
+    /// With variables of its own.
+    pub async fn start_as(world: &World, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let all = [&["serve", "--json", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut command = command(world, &all);
-        if let Some(token) = token {
-            command.env("SHADOW_SYNC_READ_TOKEN", token);
-        }
+        command.envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let said: Value = serde_json::from_str(&line(&mut lines).await).expect("one line of JSON");
@@ -99,7 +103,7 @@ fn metric_names(text: &str) -> Vec<&str> {
     names
 }
 
-fn project_file(path: &str) -> String {
+pub fn project_file(path: &str) -> String {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path);
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }

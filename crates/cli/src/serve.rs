@@ -24,7 +24,9 @@ const MENDED_BY_WAITING: [&str; 4] = ["SS-3002", "SS-3003", "SS-3004", "SS-3007"
 /// Keep the shadow tables live: receive, apply, catch up by the clock; serve metrics and health
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Answers GET /metrics (Prometheus), /health (200 while the copy can be relied on, else 503) and /health/queue.
+Answers GET /v1/products/{sku}, /v1/products, /v1/prices and /v1/accounts/{id}/eligibility from the cache, the shadow or \
+Salesforce (described at /v1/openapi.json), /metrics (Prometheus), /health (200 while the copy can be relied on, else 503) \
+and /health/queue.
 
 The first SIGTERM or Ctrl-C drains: events that were received are stored, what runs comes to its end, the stream is \
 handed over; exit 0. The second stops at once (exit 130), which loses nothing either: every step is one commit.

@@ -40,7 +40,7 @@ const CHECKS: [Check; 12] = [
     ("store on Debian's PostgreSQL", 1.5, store_on_debian),
     ("kill runs", 4.0, kill_runs),
     ("doc tests", 0.5, doc_tests),
-    ("clients", 4.0, clients),
+    ("clients", 6.0, clients),
     ("window", 6.0, window),
 ];
 
@@ -143,10 +143,12 @@ fn window(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     stage.command(command.env("DISPLAY", display.name()))
 }
 
-/// Clients that were written elsewhere, against the simulated org.
+/// Clients that were written elsewhere, against the simulated org and against what shops read.
 fn clients(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
-    let script = workspace.path("tests/clients/run");
-    stage.command(Command::new(script).env("SHADOW_SYNC", workspace.built("shadow-sync")))
+    let server = Throwaway::embedded(workspace)?;
+    let mut command = Command::new(workspace.path("tests/clients/run"));
+    command.env("SHADOW_SYNC", workspace.built("shadow-sync"));
+    stage.command(command.env("DATABASE_URL", server.url("postgres")))
 }
 
 /// The names of the workspace's integration tests.

@@ -28,9 +28,6 @@ use super::Shown;
 use asked::Asked;
 pub use problem::{Refusal, nothing_here};
 
-/// The longest SKU that is looked at; longer ones are refused before anybody is asked.
-const LONGEST_SKU: usize = 8_192;
-
 /// The paths of the read API.
 pub fn routes() -> Router<Shown> {
     Router::new()
@@ -85,9 +82,6 @@ async fn product(
     let mut asked = Asked::read(query.as_deref())?;
     let max_age = asked.max_age()?;
     asked.nothing_else()?;
-    if sku.len() > LONGEST_SKU {
-        return Err(Refusal::too_long("sku", LONGEST_SKU));
-    }
     let told = reads::product(shown.engine(), &sku, max_age).await?;
     answered(told, |product| OneProduct { product }, "No product has this SKU")
 }
@@ -118,9 +112,6 @@ async fn prices(State(shown): State<Shown>, RawQuery(query): RawQuery) -> Result
     }
     if skus.iter().any(String::is_empty) {
         return Err(Refusal::malformed("sku", "one of them is empty"));
-    }
-    if skus.iter().any(|sku| sku.len() > LONGEST_SKU) {
-        return Err(Refusal::too_long("sku", LONGEST_SKU));
     }
     let pricebook = asked.id("pricebook")?;
     let currency = asked.text("currency")?;

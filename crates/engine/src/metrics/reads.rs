@@ -50,13 +50,15 @@ pub(crate) struct ReadMetrics {
 
 impl Default for ReadMetrics {
     fn default() -> Self {
-        Self {
+        let metrics = Self {
             answers: Family::default(),
             // From a tenth of a millisecond to some seconds.
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_1, 2.0, 17))),
             refused: Family::default(),
             compared: Family::default(),
-        }
+        };
+        metrics.begin();
+        metrics
     }
 }
 
@@ -84,6 +86,24 @@ impl ReadMetrics {
             "Answers of Salesforce held against the shadow: agreed, late, differed",
             self.compared.clone(),
         );
+    }
+
+    /// Lets the ordinary ones begin at nought, so that a rate sees the first of them.
+    fn begin(&self) {
+        for question in ["product", "products", "prices", "eligibility"] {
+            for (source, outcome) in [("shadow", "fresh"), ("shadow", "stale"), ("salesforce", "fresh")] {
+                drop(self.answers.get_or_create(&AnswerLabels { question, source, outcome }));
+            }
+            for why in ["budget", "resting", "slow", "failed"] {
+                drop(self.refused.get_or_create(&RefusedLabels { question, why }));
+            }
+            for verdict in ["agreed", "late", "differed"] {
+                drop(self.compared.get_or_create(&ComparedLabels { question, verdict }));
+            }
+        }
+        for source in ["cache", "shadow", "salesforce"] {
+            drop(self.seconds.get_or_create(&SourceLabel { source }));
+        }
     }
 
     /// A reader was answered.

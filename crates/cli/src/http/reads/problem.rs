@@ -32,11 +32,6 @@ impl Refusal {
         refusal
     }
 
-    /// A part that is longer than anything that could be meant.
-    pub fn too_long(part: &str, most: usize) -> Self {
-        Self::malformed(part, &format!("it is longer than {most} bytes"))
-    }
-
     /// There is no such thing, and how sure that is.
     pub fn missing(title: &str, source: Source, as_of: DateTime<Utc>, is_stale: bool) -> Self {
         let detail = "It may have been renamed or deleted, or may never have been there.";
