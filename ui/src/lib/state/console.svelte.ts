@@ -69,7 +69,10 @@ export class Console {
     this.holes = new Resource(() => api.holes());
     this.flags = new Resource(() => api.flags());
     this.cache = new Resource(() => api.cache());
-    this.flushes = new Resource(() => api.flushes());
+    this.flushes = new Resource(
+      () => api.flushes(),
+      () => this.clock.tell(),
+    );
     this.onStale(
       [
         'status',

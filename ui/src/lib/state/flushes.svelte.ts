@@ -114,6 +114,12 @@ export class Flushes {
     this.#own = this.#own.filter((one) => one !== id);
   }
 
+  /** Takes the lines of flushes off the screen that were done or stopped. */
+  closeEnded(): void {
+    const ended = this.lines.filter((one) => one.state === 'done' || one.state === 'stopped');
+    this.#own = this.#own.filter((id) => !ended.some((one) => one.id === id));
+  }
+
   /** A flush by its id. */
   find(id: string | undefined): FlushView | undefined {
     return this.#all.find((one) => one.id === id);

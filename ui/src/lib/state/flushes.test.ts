@@ -103,7 +103,7 @@ describe('flushes by hand', () => {
     expect(mine?.id).toBe('f1');
     expect(flushes.lines.map((line) => line.id)).toEqual(['f1', 'other']);
     expect(flushes.find('f1')?.deleted).toBe(7);
-    flushes.close('f1');
+    flushes.closeEnded();
     expect(flushes.lines.map((line) => line.id)).toEqual(['other']);
   });
 

@@ -71,7 +71,8 @@ describe('the sentence of the cache', () => {
     const waits = (oldestSeconds: number) =>
       cacheStatement(cache({ waiting: { orders: 12, oldestSeconds } }), now);
     expect(waits(3).verdict).toBeUndefined();
-    expect(waits(3).detail).toContain('12 invalidations wait, the oldest for 3 s.');
+    expect(waits(3).sentence).toBe('The keys of 12 changes are being deleted.');
+    expect(waits(3).detail).toBe('The oldest waits for 3 s. Redis 7.4 at redis://cache:6379.');
     expect(waits(190).verdict).toBe('late');
     expect(waits(190).sentence).toBe('12 invalidations wait, the oldest for 3 min.');
   });
@@ -88,7 +89,7 @@ describe('the sentence of the cache', () => {
     const held = cacheStatement(cache({ waiting, heldBy }), now);
     expect([held.verdict, held.detail]).toEqual([
       'paused',
-      'a.okafor held that 1 h ago; 1 invalidation waits, the oldest for 4 min.',
+      'a.okafor held that 1 h ago. 1 invalidation waits, the oldest for 4 min.',
     ]);
   });
 });

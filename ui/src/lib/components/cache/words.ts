@@ -91,12 +91,13 @@ export function cacheStatement(cache: CacheView, now: number): CacheStatement {
   const orders = counted(waiting.orders, 'invalidation');
   const oldest =
     waiting.oldestSeconds === null ? '' : `, the oldest for ${formatAge(waiting.oldestSeconds * 1000)}`;
-  const wait = `${orders} ${waiting.orders === 1 ? 'waits' : 'wait'}${oldest}`;
+  const wait =
+    waiting.orders === 0 ? 'Nothing waits' : `${orders} ${waiting.orders === 1 ? 'waits' : 'wait'}${oldest}`;
   if (cache.state === 'down')
     return {
       verdict: 'fails',
       sentence: 'The cache does not answer.',
-      detail: `${wait}. ${waiting.orders === 0 ? 'What changes meanwhile waits too.' : 'Nothing is lost: they are delivered when it answers.'}`,
+      detail: `${wait}. ${waiting.orders === 0 ? 'The keys of what changes meanwhile are deleted when it answers.' : 'Nothing is lost: they are delivered when it answers.'}`,
     };
   if (cache.state === 'denied')
     return {
@@ -108,7 +109,7 @@ export function cacheStatement(cache: CacheView, now: number): CacheStatement {
     return {
       verdict: 'paused',
       sentence: 'Keys are not deleted.',
-      detail: `${cache.heldBy.who} held that ${formatAgo(cache.heldBy.at, now)}; ${wait}.`,
+      detail: `${cache.heldBy.who} held that ${formatAgo(cache.heldBy.at, now)}. ${wait}.`,
     };
   if ((waiting.oldestSeconds ?? 0) > LATE_S)
     return {
@@ -118,10 +119,14 @@ export function cacheStatement(cache: CacheView, now: number): CacheStatement {
     };
   const again =
     cache.secondPass === 0 ? '' : ` ${formatCount(cache.secondPass)} to be deleted a second time.`;
+  const isWaiting = waiting.orders > 0;
+  const where = `${serverWords(cache)} at ${cache.address ?? 'an unknown address'}.`;
   return {
     verdict: undefined,
-    sentence: 'Every change has flushed its keys.',
-    detail: `${waiting.orders === 0 ? 'Nothing waits' : wait}.${again} ${serverWords(cache)} at ${cache.address ?? 'an unknown address'}.`,
+    sentence: isWaiting
+      ? `The keys of ${counted(waiting.orders, 'change')} are being deleted.`
+      : 'Every change has flushed its keys.',
+    detail: `${isWaiting ? `The oldest waits for ${formatAge((waiting.oldestSeconds ?? 0) * 1000)}` : 'Nothing waits'}.${again} ${where}`,
   };
 }
 
