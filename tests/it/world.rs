@@ -414,6 +414,7 @@ pub fn quick() -> Timing {
         longest_retry: Duration::from_millis(500),
         confirm_every: Duration::from_secs(1),
         sample_every: Duration::from_millis(500),
+        takes_effect: Duration::from_millis(300),
     }
 }
 

@@ -119,8 +119,8 @@ pub async fn get(store: &Store, channel: &ChannelName) -> Result<Option<Checkpoi
 /// Saves the position that a message without events names, after everything before it was stored.
 ///
 /// - `proven_until`: Salesforce's time up to which the message proves that nothing is missing.
-/// - `holes`: opened in the same commit. If the channel has no position yet and none are given, one is opened for
-///   each object of the channel.
+/// - `holes`: opened in the same commit. If none are given and nothing says up to when the channel is accounted for,
+///   one is opened for each of its objects.
 pub async fn keep_alive(
     store: &Store,
     lease: &LeaseKey,
@@ -142,6 +142,34 @@ pub async fn keep_alive(
     tx.commit().await?;
     failpoint::reach("keepalive.committed");
     Ok(())
+}
+
+/// Notes that Salesforce accepted a subscription: the channel is heard, though no message came yet.
+///
+/// - `covered`: where it began at the latest position: Salesforce's time from which on the subscription delivers, and the
+///   holes before it, opened in the same commit. The position itself comes with the first message.
+pub async fn accepted(
+    store: &Store,
+    lease: &LeaseKey,
+    channel: &ChannelName,
+    covered: Option<(DateTime<Utc>, &[NewHole])>,
+) -> Result<(), Error> {
+    let mut tx = store.begin().await?;
+    leases::check(&mut tx, lease).await?;
+    sqlx::query!(
+        "insert into shadow_sync.checkpoints as old (channel, heard_at, proven_until)
+         values ($1, clock_timestamp(), $2)
+         on conflict (channel) do update
+            set heard_at = excluded.heard_at, proven_until = greatest(old.proven_until, excluded.proven_until)",
+        channel.as_str(),
+        covered.map(|(from, _)| from),
+    )
+    .execute(&mut *tx)
+    .await?;
+    if let Some((_, holes)) = covered {
+        holes::open_in(&mut tx, holes).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// The objects that a channel may carry: those that the caller named; if it named none, the channel's own, where it is
@@ -183,8 +211,10 @@ pub(crate) async fn move_in(
     objects: &[ObjectName],
     holes: &[NewHole],
 ) -> Result<(), Error> {
-    let had_position = sqlx::query_scalar!(
-        r#"with old as (select replay_id is not null as had from shadow_sync.checkpoints where channel = $1),
+    let is_accounted_for = sqlx::query_scalar!(
+        r#"with old as (
+                    select replay_id is not null or proven_until is not null as had
+                      from shadow_sync.checkpoints where channel = $1),
                 members as (
                     update shadow_sync.channel_members set member_at = clock_timestamp(), problem = null
                      where channel = $1 and object = any($6::text[]) and member_at is null)
@@ -206,7 +236,7 @@ pub(crate) async fn move_in(
     )
     .fetch_one(&mut **tx)
     .await?;
-    if !holes.is_empty() || had_position {
+    if !holes.is_empty() || is_accounted_for {
         return holes::open_in(tx, holes).await;
     }
     let mut unknown = Vec::new();

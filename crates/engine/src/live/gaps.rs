@@ -13,9 +13,9 @@ use super::channels::Channel;
 use super::term::Term;
 use crate::problem::Answer;
 
-/// The holes that end at the first position saved of a new subscription, to be opened in the commit that saves it.
+/// The holes before a subscription that begins at the latest position, to be opened in the commit that says so.
 ///
-/// - `arrived`: when the position arrived, in Salesforce's time.
+/// - `arrived`: when the first position arrived, or when the accepted subscription surely delivers, in Salesforce's time.
 /// - `is_lost`: whether there was a position before that Salesforce no longer knows.
 pub(crate) async fn before_first(
     term: &Term,
@@ -23,17 +23,21 @@ pub(crate) async fn before_first(
     arrived: DateTime<Utc>,
     is_lost: bool,
 ) -> Result<Vec<NewHole>, store::Error> {
-    // A channel that was never received has a row as well, without a position.
-    let saved = checkpoints::get(&term.store, &channel.name).await?.filter(|saved| saved.replay_id.is_some());
-    let other = if saved.is_some() { None } else { proven_elsewhere(term, channel).await? };
+    let known = checkpoints::get(&term.store, &channel.name).await?;
+    // An earlier subscription may have been accepted and broken off before its first position came.
+    let proven = known.as_ref().and_then(|known| known.proven_until);
+    let has_position = known.is_some_and(|known| known.replay_id.is_some());
+    let other = if proven.is_some() { None } else { proven_elsewhere(term, channel).await? };
     let mut opened = Vec::with_capacity(channel.objects.len());
     for object in &channel.objects {
-        let (from, why) = match (&saved, is_lost, other) {
-            (Some(saved), true, _) => {
-                (saved.proven_until.or(read_since(term, object).await?), HoleWhy::PositionLost)
-            }
-            (_, _, Some(proven)) => (Some(proven), HoleWhy::ChannelChanged),
-            _ => (read_since(term, object).await?, HoleWhy::FirstPosition),
+        let since = match proven {
+            Some(proven) => Some(proven),
+            None => read_since(term, object).await?,
+        };
+        let (from, why) = match other {
+            _ if has_position && is_lost => (since, HoleWhy::PositionLost),
+            Some(proven) => (Some(proven), HoleWhy::ChannelChanged),
+            None => (since, HoleWhy::FirstPosition),
         };
         opened.push(NewHole::new(object, why).on(&channel.name).from(from).until(Some(arrived)));
     }

@@ -45,7 +45,16 @@ pub(crate) async fn close(term: Arc<Term>, stop: CancellationToken) -> Answer<()
             by_object.entry(hole.object.clone()).or_default().push(hole);
         }
         patience.retain(|object, _| by_object.contains_key(object));
+        let now = term.environment.calls.salesforce_now();
+        let mut pause = SWEEP;
         for (object, holes) in by_object {
+            // Before a hole has ended nothing closes it.
+            if let Some(left) = holes.iter().filter_map(|hole| hole.until_at).map(|until| until - now).max()
+                && let Ok(left) = left.to_std()
+            {
+                pause = pause.min(left);
+                continue;
+            }
             let waited = patience.entry(object.clone()).or_default();
             if waited.is_over() && mend(&term, &object, &holes).await? {
                 waited.again();
@@ -54,7 +63,7 @@ pub(crate) async fn close(term: Arc<Term>, stop: CancellationToken) -> Answer<()
         tokio::select! {
             () = stop.cancelled() => {}
             () = term.environment.live.holes.notified() => {}
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
     Ok(())

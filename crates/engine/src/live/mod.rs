@@ -80,6 +80,8 @@ pub struct Timing {
     pub confirm_every: Duration,
     /// How often lag is sampled.
     pub sample_every: Duration,
+    /// How long after Salesforce accepted a subscription it surely delivers what is committed.
+    pub takes_effect: Duration,
 }
 
 impl Default for Timing {
@@ -89,6 +91,7 @@ impl Default for Timing {
             longest_retry: Duration::from_hours(1),
             confirm_every: Duration::from_mins(5),
             sample_every: Duration::from_secs(5),
+            takes_effect: Duration::from_secs(10),
         }
     }
 }
@@ -99,8 +102,8 @@ pub(crate) fn planned_channels(environment: &OpenEnvironment) -> Vec<ChannelName
     planned.unwrap_or_default().into_iter().map(|channel| channel.name).collect()
 }
 
-/// Whether some process is about to stream an object and has no position yet: what changes before it has one is not
-/// in its stream.
+/// Whether some process is about to stream an object and was not accepted yet: what changes before that is not in its
+/// stream.
 pub(crate) async fn is_connecting(store: &Store, object: &ObjectName) -> Result<bool, store::Error> {
     if leases::holder(store, STREAM).await?.is_none() {
         return Ok(false);
@@ -117,7 +120,7 @@ pub(crate) async fn is_connecting(store: &Store, object: &ObjectName) -> Result<
                 | checkpoints::StreamState::Polling
                 | checkpoints::StreamState::Paused
         );
-        waits &= known.replay_id.is_none() && !is_failing;
+        waits &= known.proven_until.is_none() && !is_failing;
     }
     Ok(waits)
 }

@@ -126,6 +126,7 @@ impl Receiver {
         stop: &CancellationToken,
     ) -> Answer<Ended> {
         let mut clocks = Clocks::start();
+        let mut is_accepted = false;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -154,11 +155,30 @@ impl Receiver {
                     }
                     // In a quiet org the first message may take minutes; Salesforce has said that it is subscribed.
                     if subscription.is_open() && self.outage.is_none() {
+                        if !is_accepted {
+                            self.accepted(&mut needs_first).await?;
+                            is_accepted = true;
+                        }
                         self.live().await?;
                     }
                 }
             }
         }
+    }
+
+    /// Salesforce accepted the subscription: it is heard, and what lies before it need not wait for the first message.
+    async fn accepted(&self, needs_first: &mut bool) -> Answer<()> {
+        let (store, lease, channel) = (&self.term.store, &self.term.lease, &self.channel.name);
+        if !*needs_first {
+            return Ok(checkpoints::accepted(store, lease, channel, None).await?);
+        }
+        let timing = self.term.environment.timing;
+        let effective = self.term.environment.calls.salesforce_now() + timing.takes_effect;
+        let holes = gaps::before_first(&self.term, &self.channel, effective, self.begins_anew).await?;
+        checkpoints::accepted(store, lease, channel, Some((effective, &holes))).await?;
+        *needs_first = false;
+        self.term.look_at_holes();
+        Ok(())
     }
 
     /// The channel lives, and what was wrong with it is over.
