@@ -54,6 +54,8 @@ struct Shared {
     seen: SeenServer,
     /// How often that changed under this process.
     changes: watch::Sender<u32>,
+    /// How often it was connected to anew because it did not answer any more.
+    anew: watch::Sender<u32>,
     /// One look at a time takes another server on.
     recognising: tokio::sync::Mutex<()>,
     /// From where this process acts, for the audit log.
@@ -87,6 +89,7 @@ impl Database {
             again: tokio::sync::Notify::new(),
             seen: SeenServer::of(config_path.as_deref(), &environment.name),
             changes: watch::Sender::new(0),
+            anew: watch::Sender::new(0),
             recognising: tokio::sync::Mutex::default(),
             host: host.name.as_str(),
         });
@@ -162,6 +165,16 @@ impl Database {
         has_changed
     }
 
+    /// Does something that asks the database, unless it is connected to anew meanwhile: what waits on a connection of
+    /// before, which the network has lost, waits for ever.
+    pub(crate) async fn unless_lost<T>(&self, work: impl Future<Output = Answer<T>>) -> Answer<T> {
+        let mut anew = self.shared.anew.subscribe();
+        tokio::select! {
+            done = work => done,
+            _ = anew.changed() => Err(Box::new(out_of_reach())),
+        }
+    }
+
     async fn settled(&self) -> Slot {
         let mut slot = self.shared.slot.subscribe();
         let settled = slot.wait_for(|slot| slot.state != DatabaseState::Starting).await;
@@ -214,7 +227,9 @@ impl Shared {
                 // Connections of before may wait for ever for a network that has forgotten them, and hold every place
                 // in the pool: whether the server answers is asked by new ones.
                 tracing::debug!(%error, "the database is connected to anew");
-                return self.connect().await;
+                self.connect().await?;
+                self.anew.send_modify(|times| *times += 1);
+                return Ok(());
             }
             let was_failing = matches!(self.slot.borrow().state, DatabaseState::Failed { .. });
             if was_failing {
@@ -362,6 +377,15 @@ fn words_of(change: ServerChange, is_set_back: bool) -> String {
         (_, false) => "; what was being read and written began anew",
     };
     format!("{found}{done}")
+}
+
+fn out_of_reach() -> Problem {
+    Problem::new(
+        "SS-3002",
+        "The database does not answer",
+        "Connections to it were lost on the way, and new ones were made. What was committed stays.",
+    )
+    .step("It goes on by itself.")
 }
 
 fn closed() -> Problem {

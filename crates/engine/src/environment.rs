@@ -106,17 +106,31 @@ impl OpenEnvironment {
 
     /// Starts what runs as long as the environment is open. A command that ends by itself does not stream.
     fn start_tasks(self: &Arc<Self>) {
-        let (counting, announcing, leading, loading) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let (leading, loading) = (self.clone(), self.clone());
         self.supervisor.run("leave loads", move |stop| leave_on_change(loading.clone(), stop));
-        self.supervisor.run("count calls", move |stop| quota::keep_count(counting.clone(), stop));
-        let invalidating = self.clone();
-        self.supervisor.run("invalidate", move |stop| invalidate::invalidate(invalidating.clone(), stop));
-        let comparing = self.clone();
-        self.supervisor.run("compare", move |stop| reads::keep_tally(comparing.clone(), stop));
+        self.run("count calls", quota::keep_count);
+        self.run("invalidate", invalidate::invalidate);
+        self.run("compare", reads::keep_tally);
         if self.host.name != HostName::CommandLine {
-            self.supervisor.run("announce", move |stop| live::announce(announcing.clone(), stop));
+            self.run("announce", live::announce);
+            // It lets go by itself of what it cannot keep, and tells where it stands.
             self.supervisor.run("lead", move |stop| live::lead(leading.clone(), stop));
         }
+    }
+
+    /// Runs a task that asks the database, and begins it anew when the database was connected to anew.
+    fn run<F>(
+        self: &Arc<Self>,
+        name: &'static str,
+        task: impl Fn(Arc<Self>, CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = Answer<()>> + Send + 'static,
+    {
+        let environment = self.clone();
+        self.supervisor.run(name, move |stop| {
+            let (database, work) = (environment.clone(), task(environment.clone(), stop));
+            async move { database.database.unless_lost(work).await }
+        });
     }
 
     /// The database, once it answers; waits while it starts.

@@ -79,7 +79,8 @@ pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
     let mut changes = environment.database.changes();
     while let Some(turn) = environment.loads.next() {
         // A fault of ours in one job must not keep the others from their turn; the job counts as interrupted.
-        match AssertUnwindSafe(take_turn(&environment, turn)).catch_unwind().await {
+        let work = environment.database.unless_lost(take_turn(&environment, turn));
+        match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => {
                 tracing::warn!(job.id = turn.id.0, problem.code = problem.code, "{}", problem.title);

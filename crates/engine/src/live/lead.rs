@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Runs the stream whenever this process may, until it is told to stop.
 pub(crate) async fn lead(environment: Arc<OpenEnvironment>, stop: CancellationToken) -> Answer<()> {
     loop {
-        match take(&environment).await {
+        match environment.database.unless_lost(take(&environment)).await {
             Ok(Some((store, lease))) => {
                 let outcome = run_term(&environment, &store, lease, &stop).await;
                 environment.live.board.clear();
@@ -104,7 +104,7 @@ async fn run_term(
     let ending = stop.child_token();
     let key = lease.key().clone();
     tracing::info!(worker = environment.host.holder(), "this process runs the stream");
-    let begun = begin(environment, store, &key, &ending).await;
+    let begun = environment.database.unless_lost(begin(environment, store, &key, &ending)).await;
     let outcome = match begun {
         Ok(supervisor) => {
             environment.live.board.problem(None);

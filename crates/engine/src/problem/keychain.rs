@@ -107,6 +107,7 @@ impl From<&NotOurs> for Problem {
                 "The database holds the records of one org, and mixing two would make both wrong. Nothing was written. A refreshed sandbox has a new org id, too.",
             )
             .step("Sign in to the org of this database, or use another database for this org.")
+            .step("Take over a refreshed sandbox: shadow-sync rebind")
             .act(MendAct::SignIn),
             NotOurs::AnotherUser { .. } => Self::new(
                 "SS-1305",
@@ -114,6 +115,7 @@ impl From<&NotOurs> for Problem {
                 "The database was filled with the eyes of one sync user; another one sees other records and fields. Nothing was written. You can look, but loads run as the sync user.",
             )
             .step("Sign in as the sync user to load.")
+            .step("Make this user the sync user, which reads everything again: shadow-sync rebind --user")
             .act(MendAct::SignIn),
         };
         problem.details(details)

@@ -120,6 +120,7 @@ impl From<&store::Error> for Problem {
                 "The database holds the records of one org, and mixing two would make both wrong. Nothing was written.",
             )
             .step("Sign in to the org of this database, or use another database for this org.")
+            .step("Take over a refreshed sandbox: shadow-sync rebind")
             .act(MendAct::SignIn)
             .details(format!("bound to {bound}, signed in to {found}")),
             E::OtherUser { bound, found } => Self::new(
@@ -128,6 +129,7 @@ impl From<&store::Error> for Problem {
                 "The database was filled with the eyes of one sync user; another one sees other records and fields. Nothing was written.",
             )
             .step("Sign in as the sync user to load.")
+            .step("Make this user the sync user, which reads everything again: shadow-sync rebind --user")
             .act(MendAct::SignIn)
             .details(format!("bound to {bound}, signed in as {found}")),
             E::UnknownObject(object) => Self::new(
