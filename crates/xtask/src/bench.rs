@@ -9,6 +9,7 @@ mod cache;
 mod live;
 mod measured;
 mod probes;
+mod reads;
 mod table;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum What {
     Live(live::Args),
     /// Cache keys: a pattern flushed among ten million keys, and how soon the keys of changed rows are gone
     Cache(cache::Args),
+    /// Products read over HTTP from the shadow, by `wrk`: reads a second on one core, and how long each takes
+    Reads(reads::Args),
 }
 
 /// Measures. Exit code 0 when every bar is met, 1 when one is missed.
@@ -39,5 +42,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         What::Backfill(args) => backfill::run(args),
         What::Live(args) => live::run(args),
         What::Cache(args) => cache::run(args),
+        What::Reads(args) => reads::run(args),
     }
 }

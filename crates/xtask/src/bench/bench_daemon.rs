@@ -42,6 +42,11 @@ impl BenchDaemon {
         Ok(Self { program, _output: output, port })
     }
 
+    /// The port that it answers on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its metrics now.
     pub fn metrics(&self) -> Result<Metrics> {
         let answer = plain_http::ask(self.port, "GET", "/metrics", &[], "", Duration::from_secs(30))?;
