@@ -272,3 +272,28 @@ async fn without_a_cache_it_is_said(pool: PgPool) {
     assert_eq!(code, Some(0));
     assert!(printed.contains("No cache is configured"), "{printed}");
 }
+
+#[sqlx::test(migrations = false)]
+async fn an_access_list_that_forbids_a_command_explains_itself(pool: PgPool) {
+    let (world, redis) = cached(pool).await;
+    let check = async |id: &str| {
+        let (_, printed, told) = run(&world, &["doctor", "--json"]).await;
+        let view: Value = serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{printed}{told}"));
+        let found = view["checks"].as_array().unwrap().iter().find(|check| check["id"] == id).cloned();
+        found.unwrap_or_else(|| panic!("{id} in {view}"))
+    };
+    for id in ["cache", "cache.version", "cache.rights"] {
+        assert_eq!(check(id).await["colour"], "green", "{id}");
+    }
+    assert!(redis.keys().await.is_empty(), "nothing is left behind");
+
+    redis.run(&["ACL", "SETUSER", "default", "-scan"]).await;
+    let rights = check("cache.rights").await;
+    assert_eq!((&rights["colour"], &rights["paste"]), (&"red".into(), &"+scan".into()), "{rights}");
+    let (code, _, told) = run(&world, &["flush", "--catalog"]).await;
+    assert_eq!(code, Some(3), "{told}");
+    let history = cache::flushes(&world.engine).await.unwrap();
+    let problem = history[0].problem.clone().unwrap();
+    assert_eq!((history[0].state, problem.code.as_str()), (FlushState::Failed, "SS-8007"));
+    assert!(problem.cause.contains("ACL SETUSER default +scan"), "{problem}");
+}

@@ -3,7 +3,9 @@
 //! A check never stops the others: what could not be asked is grey and says why. Nothing is written anywhere; the one
 //! query job that is created is deleted again.
 
+mod cache;
 mod database;
+mod events;
 mod machine;
 mod objects;
 mod org;
@@ -56,6 +58,7 @@ pub async fn run(subject: &Subject<'_>, progress: impl FnMut(&CheckView) + Send)
         Err(problem) => sheet.failed("sign-in", sheet::SIGN_IN, "Somebody is signed in", problem.as_ref()),
     }
     database::checks(&mut sheet, subject).await;
+    cache::checks(&mut sheet, subject).await;
     sheet.view()
 }
 
@@ -69,5 +72,6 @@ async fn signed_in(sheet: &mut Sheet<'_>, subject: &Subject<'_>, client: &Client
     objects::view_all(sheet, subject.mappings, client, &identity).await;
     objects::counts(sheet, subject.mappings, client).await;
     objects::query_job(sheet, subject.mappings, client).await;
+    events::checks(sheet, subject, client).await;
     org::limits(sheet, client).await;
 }

@@ -190,10 +190,11 @@ pub async fn keys_deleted(
         Pass::First => {
             sqlx::query!(
                 "update shadow_sync.invalidations
-                    set keys_at = clock_timestamp(), seen_lsn = coalesce(seen_lsn, pg_current_wal_lsn()),
+                    set keys_at = clock_timestamp(), seen_lsn = coalesce(seen_lsn, pg_current_wal_insert_lsn()),
                         keys_again_at = case when whole then clock_timestamp() end,
                         patterns_at = case when id = any($2) then clock_timestamp() end,
-                        patterns_again_at = case when id = any($2) then clock_timestamp() end
+                        patterns_again_at = case when id = any($2) then clock_timestamp() end,
+                        done_at = case when whole and id = any($2) then clock_timestamp() end
                   where id = any($1)",
                 ids,
                 without_patterns,
@@ -225,6 +226,8 @@ pub struct PatternOrder {
     pub object: ObjectName,
     /// It is about everything of the object, whatever was declared.
     pub whole: bool,
+    /// When its keys were deleted: another time means that it was ordered again meanwhile.
+    pub keys_at: Option<DateTime<Utc>>,
 }
 
 /// The most orders that one deletion by patterns answers.
@@ -237,7 +240,7 @@ pub async fn due_for_patterns(
     delay: Duration,
 ) -> Result<Vec<PatternOrder>, Error> {
     let rows = sqlx::query!(
-        "select id, object, whole from shadow_sync.invalidations
+        "select id, object, whole, keys_at from shadow_sync.invalidations
           where done_at is null and keys_at is not null
             and (not $1 and patterns_at is null
                  or $1 and patterns_at is not null and patterns_again_at is null
@@ -254,31 +257,44 @@ pub async fn due_for_patterns(
     rows.into_iter()
         .map(|row| {
             let object = ObjectName::parse(&row.object).map_err(|_| corrupt("object", &row.object))?;
-            Ok(PatternOrder { id: row.id, object, whole: row.whole })
+            Ok(PatternOrder { id: row.id, object, whole: row.whole, keys_at: row.keys_at })
         })
         .collect()
 }
 
-/// Notes that what patterns match was deleted after these orders were read, or that nothing is to be deleted.
-pub async fn patterns_deleted(store: &Store, lease: &LeaseKey, pass: Pass, ids: &[i64]) -> Result<(), Error> {
+/// Notes that what patterns match was deleted after these orders were read, or that nothing is to be deleted. An order
+/// that waits again, because the cache came back as another server meanwhile, stays.
+pub async fn patterns_deleted(
+    store: &Store,
+    lease: &LeaseKey,
+    pass: Pass,
+    orders: &[PatternOrder],
+) -> Result<(), Error> {
+    let ids: Vec<i64> = orders.iter().map(|order| order.id).collect();
+    let keys_at: Vec<Option<DateTime<Utc>>> = orders.iter().map(|order| order.keys_at).collect();
     let mut tx = store.begin().await?;
     leases::check(&mut tx, lease).await?;
     match pass {
         Pass::First => {
             sqlx::query!(
-                "update shadow_sync.invalidations set patterns_at = clock_timestamp() where id = any($1)",
-                ids,
+                "update shadow_sync.invalidations as old set patterns_at = clock_timestamp()
+                   from unnest($1::bigint[], $2::timestamptz[]) as read (id, keys_at)
+                  where old.id = read.id and old.keys_at = read.keys_at",
+                &ids,
+                &keys_at as &[Option<DateTime<Utc>>],
             )
             .execute(&mut *tx)
             .await?;
         }
         Pass::Second => {
             sqlx::query!(
-                "update shadow_sync.invalidations
+                "update shadow_sync.invalidations as old
                     set patterns_again_at = clock_timestamp(),
                         done_at = case when keys_again_at is not null then clock_timestamp() end
-                  where id = any($1)",
-                ids,
+                   from unnest($1::bigint[], $2::timestamptz[]) as read (id, keys_at)
+                  where old.id = read.id and old.keys_at = read.keys_at",
+                &ids,
+                &keys_at as &[Option<DateTime<Utc>>],
             )
             .execute(&mut *tx)
             .await?;

@@ -13,8 +13,10 @@ use crate::{
 pub(super) const CONFIGURATION: &str = "Configuration";
 pub(super) const SIGN_IN: &str = "Sign-in";
 pub(super) const OBJECTS: &str = "Objects and fields";
+pub(super) const EVENTS: &str = "Change events";
 pub(super) const LIMITS: &str = "Limits";
 pub(super) const DATABASE: &str = "Database";
+pub(super) const CACHE: &str = "Cache";
 
 /// How one check came out.
 pub(super) struct Outcome {
@@ -48,6 +50,12 @@ impl Outcome {
     /// It could not be checked.
     pub(super) fn grey(finding: impl Into<String>) -> Self {
         Self::new(CheckColour::Grey, finding)
+    }
+
+    /// What was found.
+    #[cfg(test)]
+    pub(super) fn finding(&self) -> &str {
+        &self.finding
     }
 
     /// What to do.

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::OpenEnvironment;
+use crate::live;
 use crate::notice::View;
 use crate::problem::Answer;
 use crate::supervisor::Supervisor;
@@ -37,6 +38,10 @@ pub(crate) const INVALIDATE: &str = "invalidate";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often orders of other processes are looked for.
 const SWEEP: Duration = Duration::from_millis(500);
+/// How long the lease is left to the process that runs the stream. If that has no cache, it is taken again.
+const LEFT_FOR: Duration = Duration::from_secs(5);
+/// How often it is offered.
+const OFFER_EVERY: Duration = Duration::from_mins(10);
 /// How long the tasks of a term may take to end.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Done orders are kept so long, for a cache that comes back as another server.
@@ -60,12 +65,16 @@ pub(crate) struct Term {
 /// Deletes whenever this process may, until it is told to stop. Without a cache it only keeps the orders from piling up.
 pub(crate) async fn invalidate(environment: Arc<OpenEnvironment>, stop: CancellationToken) -> Answer<()> {
     let mut tidied = None;
+    let mut left: Option<Instant> = None;
     loop {
         if let Some(store) = environment.database.try_store() {
             match &environment.cache {
+                Some(_) if left.is_some_and(|at| at.elapsed() < LEFT_FOR) => {}
                 Some(cache) => {
-                    if let Some(lease) = take(&environment, &store).await? {
-                        run_term(&environment, &store, cache, lease, &stop).await;
+                    if let Some(lease) = take(&environment, &store).await?
+                        && run_term(&environment, &store, cache, lease, &stop, left).await
+                    {
+                        left = Some(Instant::now());
                     }
                 }
                 None => tidy(&store, &mut tidied).await?,
@@ -92,7 +101,8 @@ async fn run_term(
     cache: &Cache,
     lease: Lease,
     stop: &CancellationToken,
-) {
+    left: Option<Instant>,
+) -> bool {
     let ending = stop.child_token();
     let term = Arc::new(Term {
         environment: environment.clone(),
@@ -107,7 +117,7 @@ async fn run_term(
     let (by_name, by_pattern) = (term.clone(), term.clone());
     supervisor.run("delete keys", move |stop| keys::delete(by_name.clone(), stop));
     supervisor.run("delete patterns", move |stop| patterns::delete(by_pattern.clone(), stop));
-    let lease = hold(&term, lease, &ending).await;
+    let (lease, leaves) = hold(&term, lease, &ending, left).await;
     ending.cancel();
     supervisor.stop(PATIENCE).await;
     if let Some(lease) = lease {
@@ -117,15 +127,30 @@ async fn run_term(
         }
     }
     environment.notices.publish(&[View::Cache]);
+    leaves
 }
 
-/// Renews the lease until it is lost or the process is told to stop, and tidies up now and then.
-async fn hold(term: &Term, mut lease: Lease, ending: &CancellationToken) -> Option<Lease> {
+/// Whether another process runs the stream: it is woken by its own commits, so it deletes sooner.
+async fn is_better_elsewhere(term: &Term) -> bool {
+    match leases::holder(&term.store, live::STREAM).await {
+        Ok(Some(holder)) => holder != term.environment.host.holder(),
+        Ok(None) | Err(_) => false,
+    }
+}
+
+/// Renews the lease until it is lost or the process is told to stop, and tidies up now and then. Answers what is left
+/// of the lease, and whether it is left to the process that runs the stream.
+async fn hold(
+    term: &Term,
+    mut lease: Lease,
+    ending: &CancellationToken,
+    left: Option<Instant>,
+) -> (Option<Lease>, bool) {
     let mut renewed = Instant::now();
     let mut tidied = None;
     loop {
         tokio::select! {
-            () = ending.cancelled() => return Some(lease),
+            () = ending.cancelled() => return (Some(lease), false),
             () = tokio::time::sleep(LeaseTimes::STREAM.renew_every) => {}
         }
         let renewing = leases::renew(&term.store, &mut lease);
@@ -133,16 +158,19 @@ async fn hold(term: &Term, mut lease: Lease, ending: &CancellationToken) -> Opti
             Ok(Ok(())) => renewed = Instant::now(),
             Ok(Err(error)) if error.disposition() == Disposition::Stop => {
                 tracing::warn!(%error, "another process deletes cache keys now");
-                return None;
+                return (None, false);
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the lease of deleting cache keys could not be renewed");
-                return Some(lease);
+                return (Some(lease), false);
             }
             Err(_) => {}
         }
         if renewed.elapsed() > LeaseTimes::STREAM.give_up_after {
-            return Some(lease);
+            return (Some(lease), false);
+        }
+        if left.is_none_or(|at| at.elapsed() > OFFER_EVERY) && is_better_elsewhere(term).await {
+            return (Some(lease), true);
         }
         if let Err(problem) = tidy(&term.store, &mut tidied).await {
             tracing::info!(

@@ -79,9 +79,8 @@ async fn look(term: &Term, stop: &CancellationToken) -> Result<Option<Walk>, sto
     }
     failpoint::reach("patterns.deleted");
     for (pass, orders) in [(Pass::First, &first), (Pass::Second, &second)] {
-        let ids: Vec<i64> = orders.iter().map(|order| order.id).collect();
-        if !ids.is_empty() {
-            invalidations::patterns_deleted(&term.store, &term.lease, pass, &ids).await?;
+        if !orders.is_empty() {
+            invalidations::patterns_deleted(&term.store, &term.lease, pass, orders).await?;
         }
     }
     failpoint::reach("patterns.marked");

@@ -24,6 +24,11 @@ pub enum InvalidPattern {
         /// Its length.
         length: usize,
     },
+    /// Redis would read it as something else than it looks like.
+    #[error(
+        "The pattern has a [ that is not closed, or ends in \\. Put \\ before a character that is meant as it is"
+    )]
+    Open,
     /// A control character is a slip, and would garble what is shown.
     #[error("The pattern has a control character. Write what to match, for example catalog:*")]
     Control,
@@ -54,6 +59,9 @@ impl Pattern {
         }
         if text.chars().any(char::is_control) {
             return Err(InvalidPattern::Control);
+        }
+        if is_open(text) {
+            return Err(InvalidPattern::Open);
         }
         Ok(Self(text.to_owned()))
     }
@@ -157,6 +165,20 @@ fn class(bytes: &mut std::iter::Peekable<std::str::Bytes<'_>>) -> Token {
     Token::Class { ranges, is_negated }
 }
 
+/// Whether a bracket is not closed, or nothing follows the last backslash.
+fn is_open(text: &str) -> bool {
+    let (mut is_class, mut letters) = (false, text.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.next().is_none() => return true,
+            '[' if !is_class => is_class = true,
+            ']' => is_class = false,
+            _ => {}
+        }
+    }
+    is_class
+}
+
 /// A text in which nothing has a meaning to Redis but itself.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -217,7 +239,6 @@ mod tests {
             ("a[\\]]c", "a]c", true),
             ("*a*b*a*", "xxaxxbxxaxx", true),
             ("*a*b*a*", "xxaxxbxx", false),
-            ("a[bc", "ab", true),
         ] {
             assert_eq!(matches(pattern, key), expected, "{pattern} {key}");
         }
@@ -229,6 +250,10 @@ mod tests {
             assert_eq!(Pattern::parse(text), Err(InvalidPattern::Empty), "{text:?}");
         }
         assert_eq!(Pattern::parse("a\nb"), Err(InvalidPattern::Control));
+        for text in ["a[bc", "a\\", "a[\\]"] {
+            assert_eq!(Pattern::parse(text), Err(InvalidPattern::Open), "{text}");
+        }
+        assert!(Pattern::parse("a[\\]]\\[").is_ok());
         assert!(matches!(Pattern::parse(&"a".repeat(5_000)), Err(InvalidPattern::TooLong { .. })));
     }
 

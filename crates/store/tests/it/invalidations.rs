@@ -93,7 +93,7 @@ async fn an_order_is_done_when_keys_and_patterns_were_deleted_twice(pool: PgPool
             world.count("select count(*) from shadow_sync.invalidations where done_at is null").await,
             1
         );
-        invalidations::patterns_deleted(store, lease.key(), pass, &ids).await.unwrap();
+        invalidations::patterns_deleted(store, lease.key(), pass, &waiting).await.unwrap();
     }
     assert_eq!(world.count("select count(*) from shadow_sync.invalidations where done_at is null").await, 0);
     assert_eq!(invalidations::prune(store, Duration::from_mins(1)).await.unwrap(), 0);
@@ -175,4 +175,32 @@ async fn what_is_no_longer_declared_complete_is_deleted_whole_once(pool: PgPool)
     assert!(due(&world, Pass::First).await.is_empty());
     cache_rules::set(store, &account, &rules, "somebody").await.unwrap();
     assert!(due(&world, Pass::First).await[0].whole);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn a_walk_over_the_server_before_does_not_answer_what_waits_again(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.merge_products(&[product(1, "A")]).await;
+    let (lease, store) = (lease(&world).await, &world.store);
+    let ids = numbers(&due(&world, Pass::First).await);
+    invalidations::keys_deleted(store, lease.key(), Pass::First, &ids, &[]).await.unwrap();
+    let walked = invalidations::due_for_patterns(store, Pass::First, Duration::ZERO).await.unwrap();
+    invalidations::note_servers(store, lease.key(), &[], &Redelivery::Recent(Duration::from_mins(10)))
+        .await
+        .unwrap();
+    invalidations::keys_deleted(store, lease.key(), Pass::First, &ids, &[]).await.unwrap();
+    invalidations::patterns_deleted(store, lease.key(), Pass::First, &walked).await.unwrap();
+    let again = invalidations::due_for_patterns(store, Pass::First, Duration::ZERO).await.unwrap();
+    assert_eq!(again.len(), 1, "the walk was of the server before");
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn an_order_about_everything_of_what_has_no_patterns_is_done_at_once(pool: PgPool) {
+    let world = World::start(pool).await;
+    let (lease, store) = (lease(&world).await, &world.store);
+    invalidations::order_whole(store, &[ObjectName::account()]).await.unwrap();
+    let ids = numbers(&due(&world, Pass::First).await);
+    invalidations::keys_deleted(store, lease.key(), Pass::First, &ids, &ids).await.unwrap();
+    let standing = invalidations::standing(store, None).await.unwrap();
+    assert_eq!((standing.waiting, standing.second), (0, 0));
 }

@@ -13,6 +13,8 @@ use crate::problem::{Answer, Problem};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long to wait in all.
 const LONGEST: Duration = Duration::from_mins(2);
+/// How long to wait for another process.
+const OTHERS: Duration = Duration::from_secs(5);
 /// How often to look.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -32,7 +34,8 @@ pub struct Drained {
 
 /// Waits until the keys of what this process changed are deleted; only where it changed something and there is a cache.
 ///
-/// Where another process deletes, a person holds it back or the cache fails, it does not wait: that is said instead.
+/// Where a person holds it back, the cache fails or another process takes its time, it does not wait: that is said
+/// instead.
 pub async fn drain(engine: &Engine) -> Answer<Option<Drained>> {
     let Some(open) = engine.try_environment() else { return Ok(None) };
     let Some(store) = open.database.try_store() else { return Ok(None) };
@@ -55,8 +58,13 @@ pub async fn drain(engine: &Engine) -> Answer<Option<Drained>> {
         let deleted_by = leases::holder(&store, INVALIDATE).await?.filter(|holder| *holder != us);
         let problem = open.invalidation.trouble().map(|trouble| trouble.problem);
         let patience = PATIENCE.max(open.config.flush_delay * 2);
+        // Another process needs no help: its first deletion is looked for, its second is its own.
+        if deleted_by.is_some() && standing.waiting == 0 {
+            return Ok(None);
+        }
+        let is_theirs = deleted_by.is_some() && began.elapsed() > OTHERS;
         let is_over = moved.elapsed() > patience || began.elapsed() > LONGEST + open.config.flush_delay;
-        if held_by.is_some() || deleted_by.is_some() || problem.is_some() || is_over {
+        if held_by.is_some() || is_theirs || problem.is_some() || is_over {
             let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
             return Ok(Some(Drained { waiting, deleted_by, held_by, problem }));
         }
