@@ -24,6 +24,10 @@ pub struct Server {
     pub keys: u64,
     /// How much memory the server uses for its data, in bytes.
     pub memory_bytes: u64,
+    /// How much it may use, in bytes; 0: as much as there is.
+    pub memory_limit_bytes: u64,
+    /// What it does when that is used up, such as `noeviction` or `allkeys-lru`.
+    pub eviction: String,
 }
 
 impl Cache {
@@ -56,6 +60,8 @@ impl Cache {
         let fields: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once(':')).collect();
         let text_of = |name: &str| fields.get(name).copied().unwrap_or_default().to_owned();
         let number_of = |name: &str| fields.get(name).and_then(|text| text.parse::<i64>().ok());
+        let bytes_of =
+            |name: &str| number_of(name).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
         let started = number_of("server_time_usec")
             .zip(number_of("uptime_in_seconds"))
             .map(|(now, uptime)| now / 1_000 - uptime * 1_000);
@@ -66,9 +72,9 @@ impl Cache {
             version: text_of("redis_version"),
             started_at_unix_ms: started,
             keys,
-            memory_bytes: number_of("used_memory")
-                .and_then(|bytes| u64::try_from(bytes).ok())
-                .unwrap_or_default(),
+            memory_bytes: bytes_of("used_memory"),
+            memory_limit_bytes: bytes_of("maxmemory"),
+            eviction: text_of("maxmemory_policy"),
         })
     }
 }

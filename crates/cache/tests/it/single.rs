@@ -198,9 +198,14 @@ async fn the_server_says_who_it_is_and_another_one_says_another_name() {
     assert_eq!(before.address, format!("127.0.0.1:{}", server.port()));
     assert_eq!(before.keys, 10);
     assert!(before.memory_bytes > 100_000);
+    assert_eq!((before.memory_limit_bytes, before.eviction.as_str()), (0, "noeviction"));
     assert_eq!(before.run_id.len(), 40);
     assert!(before.started_at_unix_ms.is_some() && !before.version.is_empty());
     assert_eq!(cache.servers().await.unwrap().remove(0).run_id, before.run_id);
+    server.cli(&["CONFIG", "SET", "maxmemory", "200mb"]);
+    server.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let limited = cache.servers().await.unwrap().remove(0);
+    assert_eq!((limited.memory_limit_bytes, limited.eviction.as_str()), (200 * 1024 * 1024, "allkeys-lru"));
     server.kill();
     server.start_again();
     let after = cache.servers().await.unwrap().remove(0);

@@ -155,6 +155,8 @@ mod tests {
             started_at_unix_ms: None,
             keys: 0,
             memory_bytes: 0,
+            memory_limit_bytes: 0,
+            eviction: String::new(),
         };
         let all = [server("7.0.15"), server("3.2.0")];
         assert!(version(&all).finding().contains("without blocking"));

@@ -99,6 +99,8 @@ mod tests {
             started_at_unix_ms: Some(started_ms),
             keys,
             memory_bytes: 0,
+            memory_limit_bytes: 0,
+            eviction: String::new(),
         }
     }
 
