@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cache::Cache;
 use salesforce::ClientOptions;
-use salesforce::pubsub::{PubSub, PubSubOptions};
+use salesforce::pubsub::PubSub;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +21,7 @@ use crate::notice::{Notices, View};
 use crate::problem::Answer;
 use crate::quota::{self, Calls, Governor};
 use crate::reads::{self, Reads};
-use crate::session::{SessionOptions, origin_policy};
+use crate::session::SessionOptions;
 use crate::sign_in::SignIn;
 use crate::supervisor::Supervisor;
 
@@ -106,15 +106,15 @@ impl OpenEnvironment {
 
     /// Starts what runs as long as the environment is open. A command that ends by itself does not stream.
     fn start_tasks(self: &Arc<Self>) {
-        let (leading, loading) = (self.clone(), self.clone());
-        self.supervisor.run("leave loads", move |stop| leave_on_change(loading.clone(), stop));
+        let (leader, loads) = (self.clone(), self.clone());
+        self.supervisor.run("leave loads", move |stop| leave_on_change(loads.clone(), stop));
         self.run("count calls", quota::keep_count);
         self.run("invalidate", invalidate::invalidate);
         self.run("compare", reads::keep_tally);
         if self.host.name != HostName::CommandLine {
             self.run("announce", live::announce);
             // It lets go by itself of what it cannot keep, and tells where it stands.
-            self.supervisor.run("lead", move |stop| live::lead(leading.clone(), stop));
+            self.supervisor.run("lead", move |stop| live::lead(leader.clone(), stop));
         }
     }
 
@@ -152,18 +152,7 @@ impl OpenEnvironment {
     ///
     /// - **Errors:** SS-7013 where a simulated org's token would go to Salesforce.
     pub(crate) fn new_pubsub(&self) -> Answer<PubSub> {
-        let facts = self.sign_in.facts().ok_or(salesforce::Error::SignInNeeded)?;
-        let host = self.config.pubsub_endpoint.host_str().unwrap_or_default();
-        if facts.identity.org_id.is_simulated() && host.ends_with("salesforce.com") {
-            return Err(Box::new(crate::problem::no_simulated_events()));
-        }
-        let tokens = self.sign_in.tokens()?;
-        let origins = origin_policy(&self.config);
-        let options = PubSubOptions {
-            silence: self.timing.silence,
-            ..PubSubOptions::new(self.config.pubsub_endpoint.clone(), origins)
-        };
-        Ok(PubSub::new(options, tokens, facts.identity.org_id)?)
+        live::event_service(&self.config, &self.sign_in, self.timing.silence)
     }
 
     /// Its name.

@@ -79,7 +79,7 @@ pub(crate) async fn drive(environment: Arc<OpenEnvironment>) {
     let mut changes = environment.database.changes();
     while let Some(turn) = environment.loads.next() {
         // A fault of ours in one job must not keep the others from their turn; the job counts as interrupted.
-        let work = environment.database.unless_lost(take_turn(&environment, turn));
+        let work = Box::pin(environment.database.unless_lost(take_turn(&environment, turn)));
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(problem)) => {
