@@ -21,7 +21,8 @@ pub fn command(world: &World) -> Command {
     command
 }
 
-async fn run(world: &World, arguments: &[&str]) -> Output {
+/// Runs a command to its end.
+pub async fn run(world: &World, arguments: &[&str]) -> Output {
     let mut command = command(world);
     command.args(arguments);
     tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("it ends")

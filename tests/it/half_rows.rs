@@ -168,11 +168,9 @@ async fn an_event_that_names_no_record_writes_no_row_but_what_is_read_because_of
     let org = world.org.org();
     let object = || "Account".to_owned();
     for (place, nameless) in
-        [Disturbance::Overflow { object: object() }, Disturbance::Wildcard { object: object() }]
-            .into_iter()
-            .enumerate()
+        [(0, Disturbance::Overflow { object: object() }), (1, Disturbance::Wildcard { object: object() })]
     {
-        let id = org.ids("Account", place as u64, 1)[0].to_string();
+        let id = org.ids("Account", place, 1)[0].to_string();
         let before = payload(&world, &id).await;
         // Nothing is read for now: a window by query, or all records by a Bulk job.
         let withheld = ["GET */query*", "POST */jobs/query"]
@@ -181,8 +179,8 @@ async fn an_event_that_names_no_record_writes_no_row_but_what_is_read_because_of
         let both = json!({ "Internet_Eligibility__c": "A", "Eligibility_Source__c": "B" });
         org.update("Account", &id, &both).unwrap();
         org.disturb(&nameless).unwrap();
-        let holes = "select count(*) from shadow_sync.holes where why in ('overflow', 'wildcard')";
-        world.until_true("a hole is open", async || world.number(holes).await == place as i64 + 1).await;
+        let open = "select count(*) from shadow_sync.holes where why in ('overflow', 'wildcard') and closed_at is null";
+        world.until_true("a hole is open", async || world.number(open).await == 1).await;
         assert_eq!(payload(&world, &id).await, before, "{nameless:?}");
         for withheld in withheld {
             org.withdraw(withheld);
