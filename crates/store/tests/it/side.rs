@@ -105,6 +105,10 @@ impl Live {
     }
 }
 
+/// What tells whether a product's row was written.
+const WRITTEN: &str = "select product_id, concat_ws(' ', updated_at, read_no, read_end, xmin)
+                         from sf_product_shadow order by 1";
+
 fn id_text(id: u32) -> String {
     product_id(id).to_string()
 }
@@ -144,8 +148,6 @@ async fn what_shows_the_values_already_is_not_touched(pool: PgPool) {
     let live = reshaped(pool).await;
     live.side(&[(1, "Gold", "one"), (2, "", ""), (3, "", "")]).await;
     sqlx::raw_sql("truncate shadow_sync.invalidations").execute(live.world.store.pool()).await.unwrap();
-    const WRITTEN: &str = "select product_id, concat_ws(' ', updated_at, read_no, read_end, xmin)
-                             from sf_product_shadow order by 1";
     let before = live.world.query(WRITTEN).await;
     for is_reshaping in [true, false] {
         let mark = live.world.begin().await;
