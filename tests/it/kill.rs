@@ -18,8 +18,13 @@ use crate::world::{World, small};
 const PAGES: u64 = 6;
 
 async fn run_with(world: &World, failpoint: Option<String>) -> Option<i32> {
+    load(world, &["Product2", "PricebookEntry", "Account"], failpoint).await
+}
+
+/// Loads objects in a process of its own; its exit code, none if it was killed.
+async fn load(world: &World, objects: &[&str], failpoint: Option<String>) -> Option<i32> {
     let mut command = command(world);
-    command.args(["backfill", "Product2", "PricebookEntry", "Account"]);
+    command.arg("backfill").args(objects);
     if let Some(failpoint) = failpoint {
         command.env("SHADOW_SYNC_FAILPOINT", failpoint);
     }
@@ -60,6 +65,26 @@ async fn a_load_killed_at_any_step_loses_nothing(pool: PgPool) {
     println!("killed at {killed:?}; not reached: {quiet:?}");
     for needed in ["bulk.recorded", "page.announced", "chunk.applied", "chunk.committed", "page.committed"] {
         assert!(killed.contains(&needed), "{needed} was never reached");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_load_killed_late_goes_on_at_the_page_where_it_was(pool: PgPool) {
+    let world = World::with(pool, Options { accounts: PAGES * 100, ..small() }).await;
+    world.engine.shutdown().await;
+    for (point, merged) in [("page.committed=4", 4), ("chunk.applied=5", 4), ("page.announced=6", 4)] {
+        empty(&world).await;
+        let accounts = &["Account"];
+        assert_eq!(load(&world, accounts, Some(point.to_owned())).await, None, "{point} kills it");
+        let query = "select count(*) from shadow_sync.job_pages where merged_at is not null";
+        assert!(world.number(query).await >= merged, "{point}");
+        let left = PAGES - u64::try_from(world.number(query).await).unwrap();
+        let before = world.org.org().requests("*/results*");
+        assert_eq!(load(&world, accounts, None).await, Some(0), "resuming after {point}");
+        let downloads = world.org.org().requests("*/results*") - before;
+        assert_eq!(downloads, left, "{point}: pages that were merged are not downloaded again");
+        let rows = world.number("select count(*) from sf_account_eligibility_shadow").await;
+        assert_eq!(u64::try_from(rows).unwrap(), PAGES * 100, "{point}");
     }
 }
 
