@@ -39,6 +39,7 @@ pub(super) async fn checks(sheet: &mut Sheet<'_>, subject: &Subject<'_>) {
     };
     sheet.note("cache", CACHE, "The cache answers", answers(&servers));
     sheet.note("cache.version", CACHE, "Its version is known to work", version(&servers));
+    sheet.note("cache.memory", CACHE, "It makes room when it is full", memory(&servers));
     let rights = rights(&cache, &patterns(subject).await).await;
     sheet.note("cache.rights", CACHE, "Its user may do what is needed", rights);
 }
@@ -69,6 +70,31 @@ fn version(servers: &[Server]) -> Outcome {
         }
         _ => Outcome::green(found),
     }
+}
+
+/// A server that is full and makes no room refuses to store; deleting goes on.
+fn memory(servers: &[Server]) -> Outcome {
+    let refuses = |server: &&Server| server.memory_limit_bytes > 0 && server.eviction == "noeviction";
+    if let Some(server) = servers.iter().find(refuses) {
+        let found = format!(
+            "{} stores nothing more once it has {} bytes.",
+            server.address, server.memory_limit_bytes
+        );
+        return Outcome::yellow(format!(
+            "{found} Keys are still deleted; readers are answered without the cache."
+        ))
+        .cure("Let it make room: CONFIG SET maxmemory-policy allkeys-lru, and the same in redis.conf.")
+        .paste("maxmemory-policy allkeys-lru");
+    }
+    let limited: Vec<&str> = servers
+        .iter()
+        .filter(|server| server.memory_limit_bytes > 0)
+        .map(|server| server.eviction.as_str())
+        .collect();
+    Outcome::green(match limited.first() {
+        Some(policy) => format!("Its policy is {policy}."),
+        None => "No memory limit is set.".to_owned(),
+    })
 }
 
 /// Does what flushes and reads do, on a key of its own under every pattern: a user may be bound to those.

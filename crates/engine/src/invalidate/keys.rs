@@ -72,6 +72,8 @@ async fn look(term: &Term) -> Result<Look, store::Error> {
         return Ok(Look::Failed(error));
     }
     let delay = term.environment.config.flush_delay;
+    let mut worked = false;
+    // Both in each look: under steady changes the first pass never runs out of orders, and the second must not starve.
     for pass in [Pass::First, Pass::Second] {
         let orders = invalidations::due(&term.store, &term.mappings, pass, delay, ORDERS).await?;
         if orders.is_empty() {
@@ -82,9 +84,9 @@ async fn look(term: &Term) -> Result<Look, store::Error> {
             return Ok(Look::Failed(error));
         }
         term.cache_worked().await;
-        return Ok(Look::Worked);
+        worked = true;
     }
-    Ok(Look::Idle)
+    Ok(if worked { Look::Worked } else { Look::Idle })
 }
 
 /// Deletes the keys of orders, then marks them: a process that dies in between deletes them once more.

@@ -19,7 +19,11 @@ impl From<&cache::Error> for Problem {
             E::NoMaster { .. } => ("SS-8011", "The Sentinels name no master"),
             E::UnknownScript { .. } | E::Refused { .. } => ("SS-8012", "The cache refused a command"),
         };
-        let problem = Self::new(code, title, format!("{error}.")).mended_by(match error {
+        let waits = match error {
+            E::Address { .. } | E::Pattern { .. } => "",
+            _ => " Changes wait meanwhile, and are told to the cache when it does what it is asked.",
+        };
+        let problem = Self::new(code, title, format!("{error}.{waits}")).mended_by(match error {
             E::Loading { .. } | E::UnknownScript { .. } => Mender::Itself,
             E::Address { .. } | E::Pattern { .. } => Mender::You,
             _ => Mender::PlatformEngineer,
@@ -32,12 +36,19 @@ impl From<&cache::Error> for Problem {
             E::SignIn { .. } => problem
                 .step("Check the user in redis_url, and the password in SHADOW_SYNC_REDIS_PASSWORD.")
                 .act(MendAct::OpenSettings),
-            E::Forbidden { rule, .. } => problem.step("Allow it to the user, then check again.").paste(rule.clone()),
+            E::Forbidden { rule, .. } => problem
+                .step("Allow it to the user, then check again.")
+                .paste(rule.clone())
+                .act(MendAct::CheckAgain),
             E::Unreachable { .. } | E::Timeout { .. } | E::ClusterDown { .. } | E::NoMaster { .. } => problem
                 .step("Start it, or check the address in redis_url and the network between.")
-                .step("Changes wait meanwhile and are told to the cache when it is back."),
-            E::ReadOnly { .. } => problem.step("Point redis_url to the master, or use redis+sentinel://."),
-            E::Insecure { .. } | E::Loading { .. } | E::UnknownScript { .. } | E::Refused { .. } => problem,
+                .act(MendAct::CheckAgain),
+            E::ReadOnly { .. } => problem
+                .step("Point redis_url to the master, or use redis+sentinel://.")
+                .act(MendAct::CheckAgain),
+            E::Insecure { .. } | E::Loading { .. } | E::UnknownScript { .. } | E::Refused { .. } => {
+                problem.act(MendAct::CheckAgain)
+            }
         }
     }
 }

@@ -337,7 +337,8 @@ impl Running {
         let sentence = format!("Flushed {}: {deleted} keys deleted", self.scope.words());
         let took = i64::try_from(began.elapsed().as_millis()).ok();
         let result = if state == "stopped" { "cancelled" } else { state };
-        self.open.record("cache.flush", &sentence, result, took).await;
+        let act = format!("flush.{}", self.scope.kind());
+        self.open.record(&act, &sentence, result, took).await;
         self.open.notices.publish(&[View::Cache]);
     }
 

@@ -219,10 +219,10 @@ pub async fn hold(engine: &Engine, is_held: bool) -> Answer<CacheView> {
         if invalidate::held(&store).await?.is_none() {
             invalidate::set_held(&store, &held).await?;
         }
-        ("cache.hold", "Held the deletion of cache keys back")
+        ("invalidations.hold", "Held the deletion of cache keys back")
     } else {
         invalidate::release_by_hand(&store).await?;
-        ("cache.release", "Let the deletion of cache keys go on")
+        ("invalidations.release", "Let the deletion of cache keys go on")
     };
     open.record(act, sentence, "done", None).await;
     engine.publish(&[View::Cache, View::Status]);

@@ -97,7 +97,7 @@ pub async fn set_rules(
         rules.patterns.len(),
         rules.templates.len()
     );
-    open.record("cache.rules", &sentence, "done", None).await;
+    open.record("rules.set", &sentence, "done", None).await;
     engine.publish(&[View::Cache]);
     Ok(views(&store).await?)
 }
@@ -118,7 +118,7 @@ pub async fn declare_complete(engine: &Engine, object: &str, is_complete: bool) 
             "Took back that the cache keys of {object} are complete: changes delete what its patterns match"
         )
     };
-    open.record("cache.complete", &sentence, "done", None).await;
+    open.record("rules.complete", &sentence, "done", None).await;
     engine.publish(&[View::Cache]);
     Ok(views(&store).await?)
 }
