@@ -57,7 +57,7 @@ pub fn queries(world: &World) -> u64 {
 
 /// A text as one piece of a path or query.
 pub fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |encoded, byte| encoded + &format!("%{byte:02X}"))
 }
 
 #[sqlx::test(migrations = false)]

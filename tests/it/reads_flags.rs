@@ -41,6 +41,8 @@ async fn a_trip_beats_flag_and_variable_in_every_process_until_a_person_resets_i
                 == 2
         })
         .await;
+    let (_, text, _) = run(&world, &["flags", "get", "shadow-reads"]).await;
+    assert_eq!(text.matches("shadow-reads is tripped").count(), 2, "{text}");
     until_source(&world, &daemon, "salesforce").await;
 
     assert_eq!(run(&world, &["flags", "reset", "shadow-reads"]).await.0, Some(0));

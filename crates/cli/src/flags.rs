@@ -1,6 +1,6 @@
 //! `shadow-sync flags`: the roll-out flags, looked at, set, tripped and reset.
 
-use engine::api::flags::{self, FlagName, FlagView};
+use engine::api::flags::{self, FlagName, FlagView, ProcessReads};
 use engine::api::reads::{self, ComparisonView};
 use serde::Serialize;
 
@@ -113,11 +113,13 @@ fn word(name: FlagName) -> &'static str {
     }
 }
 
-/// A flag, and with `compare-reads` how the comparison stands.
+/// A flag, with `shadow-reads` what each process says of itself, with `compare-reads` how the comparison stands.
 #[derive(Serialize)]
 struct Shown {
     #[serde(flatten)]
     flag: FlagView,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    processes: Vec<ProcessReads>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<ComparisonView>,
 }
@@ -150,11 +152,17 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         true => Some(reads::comparison(&engine).await?),
         false => None,
     };
+    let mut processes = match flags.iter().any(|flag| flag.name == FlagName::ShadowReads) {
+        true => flags::processes(&engine).await?,
+        false => Vec::new(),
+    };
     let shown: Vec<Shown> = flags
         .into_iter()
         .map(|flag| {
             let comparison = (flag.name == FlagName::CompareReads).then(|| comparison.take()).flatten();
-            Shown { flag, comparison }
+            let is_reads = flag.name == FlagName::ShadowReads;
+            let processes = if is_reads { std::mem::take(&mut processes) } else { Vec::new() };
+            Shown { flag, processes, comparison }
         })
         .collect();
     context.print(&shown, || text(&shown))?;
@@ -177,7 +185,10 @@ fn text(shown: &[Shown]) -> String {
         vec![word(flag.name).to_owned(), is.to_owned(), set, flag.explanation.clone()]
     }));
     let mut text = table(&rows, &[]);
-    for Shown { flag, comparison } in shown {
+    for Shown { flag, processes, comparison } in shown {
+        for process in processes {
+            text += &format!("\n{}: {} is {}\n", process.holder, word(flag.name), process.shadow_reads);
+        }
         if let Some(trip) = &flag.trip {
             text += &format!(
                 "\n{} was tripped by {}, {}: {}\n",

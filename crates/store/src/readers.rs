@@ -1,26 +1,24 @@
 //! What readers are answered with: rows of the shadow tables, and why one may be missing.
 //!
-//! Readers have a pool of their own, so that a crowd of them never keeps the sync from a connection.
+//! Readers have connections of their own, so that a crowd of them never keeps the sync from one.
 
-use std::time::Duration;
+mod lanes;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use shadow::{ObjectName, RecordId};
-use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{FromRow, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row, SqlStr};
 
 use crate::error::{Error, corrupt};
 use crate::session::Store;
 use crate::tables::reading::ReadingShapes;
-
-/// How long a reader waits for a connection: who reads for a page view has somebody waiting.
-const ACQUIRE: Duration = Duration::from_secs(2);
+use lanes::{Asked, Lanes};
 
 /// The way of readers to the shadow tables. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Readers {
-    pool: PgPool,
+    lanes: Lanes,
     shapes: ReadingShapes,
 }
 
@@ -115,21 +113,21 @@ impl Readers {
     ///
     /// - `connections`: most of them at one time.
     pub fn of(store: &Store, connections: u32) -> Self {
-        Self {
-            pool: store.reading_pool(connections, ACQUIRE),
-            shapes: ReadingShapes::of(store.tables_schema()),
-        }
+        let lanes = Lanes::new(store.connect_options(), connections);
+        Self { lanes, shapes: ReadingShapes::of(store.tables_schema()) }
     }
 
     /// Products by SKU, in no order; those that have no row are left out.
     pub async fn products(&self, skus: &[&str]) -> Result<Vec<Kept<Product>>, Error> {
-        Ok(sqlx::query_as(self.shapes.products.clone()).bind(skus).fetch_all(&self.pool).await?)
+        let skus = owned(skus);
+        self.lanes.all(|| ask(&self.shapes.products).bind(skus.clone())).await
     }
 
     /// Why SKUs may have no row.
     pub async fn missing_products(&self, skus: &[&str]) -> Result<MissingProducts, Error> {
-        let (arrived, rejected, has_dirty) =
-            sqlx::query_as(self.shapes.missing_products.clone()).bind(skus).fetch_one(&self.pool).await?;
+        let skus = owned(skus);
+        let found = self.lanes.all(|| ask(&self.shapes.missing_products).bind(skus.clone())).await?;
+        let (arrived, rejected, has_dirty) = one(found)?;
         Ok(MissingProducts { arrived, rejected, has_dirty })
     }
 
@@ -140,14 +138,18 @@ impl Readers {
         after: Option<&RecordId>,
         limit: i64,
     ) -> Result<Vec<Kept<Product>>, Error> {
-        let found = sqlx::query_as(self.shapes.matching_products.clone())
-            .bind(&filter.item_class)
-            .bind(&filter.offering_type)
-            .bind(&filter.plan_tier)
-            .bind(&filter.vpn_region)
-            .bind(after.map(RecordId::as_str))
-            .bind(limit);
-        Ok(found.fetch_all(&self.pool).await?)
+        let after = after.map(ToString::to_string);
+        let query = || {
+            let wanted = filter.clone();
+            ask(&self.shapes.matching_products)
+                .bind(wanted.item_class)
+                .bind(wanted.offering_type)
+                .bind(wanted.plan_tier)
+                .bind(wanted.vpn_region)
+                .bind(after.clone())
+                .bind(limit)
+        };
+        self.lanes.all(query).await
     }
 
     /// The prices of some products, product by product.
@@ -157,36 +159,55 @@ impl Readers {
         pricebook: Option<&RecordId>,
         currency: Option<&str>,
     ) -> Result<Vec<Kept<Price>>, Error> {
-        let ids: Vec<&str> = products.iter().map(RecordId::as_str).collect();
-        let found = sqlx::query_as(self.shapes.prices.clone())
-            .bind(ids)
-            .bind(pricebook.map(RecordId::as_str))
-            .bind(currency);
-        Ok(found.fetch_all(&self.pool).await?)
+        let ids = ids(products);
+        let (pricebook, currency) = (pricebook.map(ToString::to_string), currency.map(str::to_owned));
+        let query =
+            || ask(&self.shapes.prices).bind(ids.clone()).bind(pricebook.clone()).bind(currency.clone());
+        self.lanes.all(query).await
     }
 
     /// Whether an entry of some products is rejected: then their price list is not whole.
     pub async fn has_rejected_prices(&self, products: &[RecordId]) -> Result<bool, Error> {
-        let ids: Vec<&str> = products.iter().map(RecordId::as_str).collect();
-        Ok(sqlx::query_scalar(self.shapes.rejected_prices.clone()).bind(ids).fetch_one(&self.pool).await?)
+        let ids = ids(products);
+        let found = self.lanes.all(|| ask(&self.shapes.rejected_prices).bind(ids.clone())).await?;
+        one::<(bool,)>(found).map(|(is_one,)| is_one)
     }
 
     /// An account's eligibility; none if it has no row.
     pub async fn eligibility(&self, account: &RecordId) -> Result<Option<Kept<Eligibility>>, Error> {
-        let found = sqlx::query_as(self.shapes.eligibility.clone()).bind(account.as_str());
-        Ok(found.fetch_optional(&self.pool).await?)
+        let id = account.to_string();
+        Ok(self.lanes.all(|| ask(&self.shapes.eligibility).bind(id.clone())).await?.pop())
     }
 
     /// Whether an account that has no row may exist all the same: it is rejected or dirty.
     pub async fn may_exist(&self, account: &RecordId) -> Result<bool, Error> {
-        let found = sqlx::query_scalar(self.shapes.missing_account.clone()).bind(account.as_str());
-        Ok(found.fetch_one(&self.pool).await?)
+        let id = account.to_string();
+        let found = self.lanes.all(|| ask(&self.shapes.missing_account).bind(id.clone())).await?;
+        one::<(bool,)>(found).map(|(is_one,)| is_one)
     }
 
     /// Ends all connections.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.lanes.close().await;
     }
+}
+
+/// A question by one of the kept statements.
+fn ask<T: for<'r> FromRow<'r, PgRow>>(statement: &SqlStr) -> Asked<T> {
+    sqlx::query_as(statement.clone())
+}
+
+/// The row of a statement that always has one.
+fn one<T>(mut rows: Vec<T>) -> Result<T, Error> {
+    rows.pop().ok_or_else(|| sqlx::Error::RowNotFound.into())
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn ids(records: &[RecordId]) -> Vec<String> {
+    records.iter().map(ToString::to_string).collect()
 }
 
 fn record(row: &PgRow, place: usize) -> Result<RecordId, sqlx::Error> {

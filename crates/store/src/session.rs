@@ -164,15 +164,9 @@ impl Store {
         Arc::ptr_eq(&self.connect, &other.connect)
     }
 
-    /// A pool beside the store's own, for readers.
-    pub(crate) fn reading_pool(&self, connections: u32, acquire: Duration) -> PgPool {
-        // Readers begin no transactions and hold no locks: settings of ours would bring them nothing. A connection that
-        // broke is found out by its next query.
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(acquire)
-            .test_before_acquire(false)
-            .connect_lazy_with((*self.connect).clone())
+    /// How a connection of the database is made, for who keeps connections of its own.
+    pub(crate) fn connect_options(&self) -> Arc<PgConnectOptions> {
+        self.connect.clone()
     }
 
     /// A connection beside the pool, for who must be known by its backend.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use store::Store;
 use store::flags::{self, Flag};
+use store::workers;
 
 use crate::engine::Engine;
 use crate::notice::View;
@@ -52,6 +53,9 @@ pub struct TripView {
     /// When.
     pub at: DateTime<Utc>,
 }
+
+/// A process that was not seen for so long is gone.
+const SEEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The variable that turns readers to the shadow in the process that has it.
 const SHADOW_READS_VARIABLE: &str = "ENABLE_SF_SHADOW_READS";
@@ -104,6 +108,27 @@ pub async fn trip(engine: &Engine, reason: &str) -> Answer<Vec<FlagView>> {
     open.reads.look_anew();
     engine.publish(&[View::Flags, View::Status]);
     views(&store).await
+}
+
+/// Whether a process's readers have the shadow, as the process itself says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessReads {
+    /// Program, machine and process.
+    pub holder: String,
+    /// `on`, `off`, `tripped`.
+    pub shadow_reads: String,
+}
+
+/// What each process that has readers says of itself, as of its last heartbeat.
+pub async fn processes(engine: &Engine) -> Answer<Vec<ProcessReads>> {
+    let store = engine.environment()?.store().await?;
+    let seen = workers::list(&store, SEEN_WITHIN).await?;
+    let reading = seen.into_iter().filter_map(|seen| {
+        let shadow_reads = seen.worker.shadow_reads?.as_str().to_owned();
+        Some(ProcessReads { holder: seen.worker.holder, shadow_reads })
+    });
+    Ok(reading.collect())
 }
 
 /// Lifts a trip: the flags and variables hold again, and a comparison begins to count anew.

@@ -9,13 +9,18 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::HostName;
 use crate::environment::OpenEnvironment;
 use crate::problem::Answer;
+use crate::reads::effective;
 
 /// Says every few seconds that this process is there, until it ends.
 pub(crate) async fn announce(environment: Arc<OpenEnvironment>, stop: CancellationToken) -> Answer<()> {
     let mut board = environment.live.board.watch();
     loop {
         if let Some(store) = environment.database.try_store() {
-            workers::beat(&store, &worker(&environment)).await?;
+            let mut worker = worker(&environment);
+            if environment.host.name == HostName::Daemon {
+                worker.shadow_reads = Some(effective(&store).await?);
+            }
+            workers::beat(&store, &worker).await?;
         }
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -49,6 +54,6 @@ fn worker(environment: &OpenEnvironment) -> Worker {
             _ => Role::Leader,
         },
         streaming,
-        shadow_reads: environment.reads.shown(),
+        shadow_reads: None,
     }
 }

@@ -23,7 +23,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use store::Store;
 use store::readers::Readers;
-use store::workers::ShadowReads;
 
 pub use catalogue::ProductPage;
 pub(crate) use catalogue::Products;
@@ -33,7 +32,7 @@ pub(crate) use order::ask;
 pub(crate) use prices::Prices;
 pub use prices::{Basket, SkuPrice};
 pub(crate) use products::{ProductBySku, can_be_sku};
-pub(crate) use standing::reader_standing;
+pub(crate) use standing::{effective, reader_standing};
 
 use crate::config;
 use crate::environment::OpenEnvironment;
@@ -108,11 +107,6 @@ impl Reads {
             readers: Mutex::default(),
             flights: Flights::default(),
         }
-    }
-
-    /// Whether readers of this process have the shadow, as they last saw it; none while nobody has read.
-    pub(crate) fn shown(&self) -> Option<ShadowReads> {
-        self.standing.shown()
     }
 
     /// The next reader looks at the flags anew: somebody switched one here.

@@ -96,12 +96,12 @@ impl Question for Prices {
         let as_of = through.map(|through| of_rows.min().map_or(through, |oldest| oldest.min(through)));
         let sku_of: BTreeMap<RecordId, &str> =
             rows.iter().map(|row| (row.value.id, row.value.sku.as_str())).collect();
-        let priced = prices.into_iter().filter_map(|row| {
+        let with_sku = prices.into_iter().filter_map(|row| {
             let sku = (*sku_of.get(&row.value.product_id)?).to_owned();
             Some(SkuPrice { sku, price: row.value })
         });
         let known = found.iter().map(|sku| (*sku).to_owned()).collect();
-        Ok(Shadowed::Found { value: self.basket(priced.collect(), &known), as_of })
+        Ok(Shadowed::Found { value: self.basket(with_sku.collect(), &known), as_of })
     }
 
     async fn in_salesforce(&self, asker: &Asker) -> Found<Basket> {

@@ -70,8 +70,6 @@ pub(crate) struct Standing {
     taken: Instant,
     /// Whom readers are answered by.
     pub serving: Serving,
-    /// What this process tells others of it.
-    shown: ShadowReads,
     /// By which keys answers are cached; none without a cache.
     rules: Option<Rules>,
     objects: [ObjectStanding; 3],
@@ -119,10 +117,6 @@ impl Board {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn shown(&self) -> Option<ShadowReads> {
-        self.last().map(|standing| standing.shown)
-    }
-
     /// The next reader looks anew: somebody switched something here.
     pub(super) fn forget(&self) {
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = None;
@@ -160,17 +154,22 @@ pub(super) async fn standing(environment: &Asked, store: &Store) -> Answer<Arc<S
     }
 }
 
+/// Whether readers of this process have the shadow: what its variable says, else the flag, and no trip.
+pub(crate) async fn effective(store: &Store) -> Result<ShadowReads, store::Error> {
+    if flags::trip(store).await?.is_some() {
+        return Ok(ShadowReads::Tripped);
+    }
+    let is_on = match forced_shadow_reads() {
+        Some(forced) => forced,
+        None => flags::get(store, Flag::ShadowReads).await?.on,
+    };
+    Ok(if is_on { ShadowReads::On } else { ShadowReads::Off })
+}
+
 async fn look(environment: &OpenEnvironment, store: &Store) -> Answer<Arc<Standing>> {
     let taken = Instant::now();
-    let stored = flags::get(store, Flag::ShadowReads).await?.on;
     let compared = flags::get(store, Flag::CompareReads).await?.on;
-    let trip = flags::trip(store).await?;
-    let is_wanted = forced_shadow_reads().unwrap_or(stored);
-    let shown = match (&trip, is_wanted) {
-        (Some(_), _) => ShadowReads::Tripped,
-        (None, true) => ShadowReads::On,
-        (None, false) => ShadowReads::Off,
-    };
+    let shown = effective(store).await?;
     let serving = match (compared, shown) {
         (true, _) => Serving::Compared,
         (false, ShadowReads::On) => Serving::Shadow,
@@ -187,7 +186,7 @@ async fn look(environment: &OpenEnvironment, store: &Store) -> Answer<Arc<Standi
     } else {
         None
     };
-    let standing = Arc::new(Standing { taken, serving, shown, rules, objects });
+    let standing = Arc::new(Standing { taken, serving, rules, objects });
     *environment.reads.standing.last.write().unwrap_or_else(PoisonError::into_inner) = Some(standing.clone());
     Ok(standing)
 }
