@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::grouped;
 use crate::delete::BATCH;
 use crate::lease::{is_lease, lease_pattern};
-use crate::sweep::Sweep;
+use crate::sweep::{Sought, Sweep};
 use crate::{Cache, Error, pattern};
 
 /// How far a flush has come.
@@ -46,8 +46,9 @@ impl Cache {
         pattern::checked(pattern)?;
         // The leases first, in a walk of their own: in a common one a value could be stored behind the walk's back
         // with a lease that the walk has not met yet.
-        let patterns = vec![lease_pattern(pattern), pattern.to_owned()];
-        let mut sweep = Sweep::new(&self.options, patterns, stop);
+        let leases = Sought { pattern: lease_pattern(pattern), expires: true };
+        let keys = Sought { pattern: pattern.to_owned(), expires: false };
+        let mut sweep = Sweep::new(&self.options, vec![leases, keys], stop);
         let mut flushed = Flushed::default();
         let mut along = Pipeline::new();
         let mut sent: Vec<Batch> = Vec::new();

@@ -76,7 +76,7 @@ impl Pages {
     }
 }
 
-/// How many keys a page asks for: a thousand where the server is quick, fewer where a page takes it long.
+/// How many keys a page asks for: five hundred (a millisecond of the server's time, or less) where the server is quick, fewer where a page takes it long.
 ///
 /// All that a client can see is the round trip. What is above the quickest one seen is taken for the server's time, so
 /// a distant server is not mistaken for a slow one.
@@ -87,7 +87,7 @@ struct Pace {
 }
 
 impl Pace {
-    const MOST: usize = 1_000;
+    const MOST: usize = 500;
     const LEAST: usize = 50;
     /// Half of what a command may take.
     const SLOW: Duration = Duration::from_millis(5);
@@ -124,7 +124,7 @@ mod tests {
     fn slow_pages_get_smaller_down_to_a_least_and_recover() {
         let mut pace = Pace::new(ms(1));
         pace.took(ms(12));
-        assert_eq!(pace.count(), 500);
+        assert_eq!(pace.count(), 250);
         for _ in 0..20 {
             pace.took(ms(12));
         }

@@ -8,7 +8,7 @@ use redis::{Pipeline, Value};
 use tokio_util::sync::CancellationToken;
 
 use crate::lease::is_lease;
-use crate::sweep::Sweep;
+use crate::sweep::{Sought, Sweep};
 use crate::{Cache, Error, pattern};
 
 /// What a flush would delete.
@@ -54,7 +54,8 @@ impl Cache {
         stop: &CancellationToken,
     ) -> Result<Preview, Error> {
         pattern::checked(pattern)?;
-        let mut sweep = Sweep::new(&self.options, vec![pattern.to_owned()], stop);
+        let mut sweep =
+            Sweep::new(&self.options, vec![Sought { pattern: pattern.to_owned(), expires: false }], stop);
         let mut preview = Preview::default();
         let mut seen = Distinct::default();
         let mut measured = Measured::default();
@@ -105,7 +106,8 @@ impl Cache {
         stop: &CancellationToken,
     ) -> Result<bool, Error> {
         pattern::checked(pattern)?;
-        let mut sweep = Sweep::new(&self.options, vec![pattern.to_owned()], stop);
+        let mut sweep =
+            Sweep::new(&self.options, vec![Sought { pattern: pattern.to_owned(), expires: false }], stop);
         while let Some(page) = sweep.next(Pipeline::new()).await? {
             let keys: Vec<String> = page
                 .keys

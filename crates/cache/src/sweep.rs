@@ -20,10 +20,18 @@ use crate::pages::Pages;
 /// The pause between two attempts to find a server again.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A walk over all masters, one after the other; on each all patterns, one after the other.
+/// What a walk looks for.
+pub(crate) struct Sought {
+    /// As Redis' `MATCH` reads it.
+    pub pattern: String,
+    /// Every key that it finds expires by itself, so that a server where none does need not be walked over for it.
+    pub expires: bool,
+}
+
+/// A walk over all masters, one after the other; on each for all patterns, one after the other.
 pub(crate) struct Sweep<'a> {
     options: &'a Options,
-    patterns: Vec<String>,
+    sought: Vec<Sought>,
     stop: &'a CancellationToken,
     /// By node id, the slots that were its own when its last finished walk began.
     covered: HashMap<String, BTreeSet<u16>>,
@@ -52,10 +60,10 @@ pub(crate) struct Page {
 }
 
 impl<'a> Sweep<'a> {
-    pub fn new(options: &'a Options, patterns: Vec<String>, stop: &'a CancellationToken) -> Self {
+    pub fn new(options: &'a Options, sought: Vec<Sought>, stop: &'a CancellationToken) -> Self {
         Self {
             options,
-            patterns,
+            sought,
             stop,
             covered: HashMap::new(),
             closed: HashSet::new(),
@@ -139,7 +147,7 @@ impl<'a> Sweep<'a> {
             }
             let next = current.pattern + 1;
             let master = current.master.clone();
-            if next < self.patterns.len() {
+            if next < self.sought.len() {
                 self.begin(master, next).await?;
             } else {
                 self.covered.insert(master.id, master.slots);
@@ -149,8 +157,12 @@ impl<'a> Sweep<'a> {
     }
 
     async fn begin(&mut self, master: Master, pattern: usize) -> Result<(), Error> {
-        let node = Node::open(self.options, &master.host, master.port).await?;
-        let pages = Pages::begin(self.options, node, self.patterns[pattern].clone()).await?;
+        let mut node = Node::open(self.options, &master.host, master.port).await?;
+        let mut pattern = pattern;
+        if self.sought[pattern].expires && pattern + 1 < self.sought.len() && !has_expiring(&mut node).await {
+            pattern += 1;
+        }
+        let pages = Pages::begin(self.options, node, self.sought[pattern].pattern.clone()).await?;
         self.current = Some(Current { master, pattern, pages });
         Ok(())
     }
@@ -173,4 +185,15 @@ impl<'a> Sweep<'a> {
         }
         Ok(None)
     }
+}
+
+/// Whether a server holds any key that expires by itself; where nobody may ask, it may.
+async fn has_expiring(node: &mut Node) -> bool {
+    let asked = redis::cmd("INFO").arg("keyspace").query_async::<String>(&mut node.connection).await;
+    // `db0:keys=10,expires=0,avg_ttl=0`, a line for each database that is not empty.
+    let count =
+        |line: &str| line.split(',').find_map(|part| part.strip_prefix("expires=")?.parse::<u64>().ok());
+    asked.map_or(true, |text| {
+        text.lines().filter(|line| line.starts_with("db")).any(|line| count(line) != Some(0))
+    })
 }
