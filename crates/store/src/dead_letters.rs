@@ -255,6 +255,54 @@ pub struct Retried {
     pub nameless: u64,
 }
 
+/// Those of some numbers that are open dead letters.
+pub async fn open_of(store: &Store, ids: &[i64]) -> Result<Vec<i64>, Error> {
+    let open = sqlx::query_scalar!(
+        "select id from shadow_sync.dead_letters where closed_at is null and id = any($1)",
+        ids,
+    )
+    .fetch_all(store.pool())
+    .await?;
+    Ok(open)
+}
+
+/// How a dead letter of an event ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedLetter {
+    /// The event.
+    pub position: i64,
+    /// The record; none if the event named none.
+    pub record: Option<RecordId>,
+    /// When it was closed.
+    pub closed_at: DateTime<Utc>,
+    /// How.
+    pub how: LetterEnd,
+}
+
+/// Closed dead letters of some events.
+pub async fn closed_of(store: &Store, positions: &[i64]) -> Result<Vec<ClosedLetter>, Error> {
+    let rows = sqlx::query!(
+        r#"select position, record_id, closed_at as "closed_at!", closed_how as "closed_how!"
+             from shadow_sync.dead_letters
+            where position = any($1) and closed_at is not null and closed_how is not null order by id"#,
+        positions,
+    )
+    .fetch_all(store.pool())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let id = |id: String| RecordId::parse(&id).map_err(|_| corrupt("record id", id));
+            Ok(ClosedLetter {
+                position: row.position,
+                record: row.record_id.map(id).transpose()?,
+                closed_at: row.closed_at,
+                how: LetterEnd::parse(&row.closed_how)
+                    .ok_or_else(|| corrupt("end of a dead letter", &row.closed_how))?,
+            })
+        })
+        .collect()
+}
+
 /// Closes dead letters and has their records fetched, in one commit.
 ///
 /// - `discard`: whether the person gave them up; their records are fetched all the same, or the shadow would be

@@ -94,7 +94,12 @@ async fn close(engine: &Engine, ids: Vec<String>, discard: bool) -> Answer<u32> 
     let letters = if ids.is_empty() {
         Letters::All
     } else {
-        Letters::These(ids.iter().map(|id| parse(id)).collect::<Answer<_>>()?)
+        let named = ids.iter().map(|id| parse(id)).collect::<Answer<Vec<i64>>>()?;
+        let open = dead_letters::open_of(&store, &named).await?;
+        if let Some(id) = named.iter().find(|id| !open.contains(id)) {
+            return Err(Box::new(not_open(*id)));
+        }
+        Letters::These(named)
     };
     let done = dead_letters::retry(&store, &letters, discard, &open.actor()).await?;
     let (act, words) =
@@ -147,6 +152,15 @@ fn words(cause: &str) -> (&'static str, &'static str) {
         }
         _ => ("Events that the database refused", "Look at the reason, mend it, then retry."),
     }
+}
+
+fn not_open(id: i64) -> Problem {
+    Problem::new(
+        "SS-7103",
+        format!("There is no open dead letter {id}"),
+        "There never was one of this number, or it was closed already. Nothing was done.",
+    )
+    .step("List them: shadow-sync dead-letters list")
 }
 
 fn parse(id: &str) -> Answer<i64> {

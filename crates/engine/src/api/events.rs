@@ -8,6 +8,12 @@ use shadow::{ObjectName, RecordId};
 use store::change_log::{self, LogFilter, LoggedEvent, StoredEvent};
 use store::event_outcomes::{self, RecordOutcome as Kept};
 
+mod steps;
+mod why;
+
+use steps::steps;
+use why::{Healed, why};
+
 use crate::engine::Engine;
 use crate::environment::OpenEnvironment;
 use crate::problem::{Answer, Problem};
@@ -113,6 +119,8 @@ pub struct EventRow {
     pub kind: ChangeKind,
     /// The first of its records; none where the event names none (a wildcard, an overflow).
     pub record_id: Option<String>,
+    /// What the shadow calls it, or its parent; none where it holds neither.
+    pub record_name: Option<String>,
     /// How many records the event names.
     pub records: u32,
     /// What became of it, the most remarkable of its records; none while it waits.
@@ -243,7 +251,10 @@ pub async fn list(engine: &Engine, filter: EventFilter) -> Answer<EventsView> {
     let found = change_log::list(&store, &wanted, i64::from(limit)).await?;
     let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     let next = found.last().filter(|_| is_full).map(|last| last.position);
-    Ok(EventsView { events: found.iter().map(row).collect(), next })
+    let healed = Healed::of(&store, &found).await?;
+    let mut events: Vec<EventRow> = found.iter().map(|event| row(event, &healed)).collect();
+    super::record_names::name(&store, &mut events).await?;
+    Ok(EventsView { events, next })
 }
 
 /// One event with everything that is known of it. It may cost asking Salesforce for a schema, which is no API call.
@@ -256,7 +267,10 @@ pub async fn get(engine: &Engine, position: i64) -> Answer<EventDetail> {
     let filter = LogFilter { below: Some(position.saturating_add(1)), ..LogFilter::default() };
     let logged =
         change_log::list(&store, &filter, 1).await?.into_iter().find(|found| found.position == position);
-    let row = logged.as_ref().map(row).ok_or_else(|| Box::new(no_event(position)))?;
+    let logged = logged.ok_or_else(|| Box::new(no_event(position)))?;
+    let healed = Healed::of(&store, std::slice::from_ref(&logged)).await?;
+    let mut row = row(&logged, &healed);
+    super::record_names::name(&store, std::slice::from_mut(&mut row)).await?;
     let outcomes = event_outcomes::of_event(&store, position).await?;
     let decoded = decode(&open, &stored).await;
     let fields = match &decoded {
@@ -271,7 +285,7 @@ pub async fn get(engine: &Engine, position: i64) -> Answer<EventDetail> {
         .map(|(id, facts)| format!("{}/{id}", facts.instance_url.trim_end_matches('/')));
     let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
     Ok(EventDetail {
-        steps: steps(&stored, &outcomes, decoded.as_ref().err().map(String::as_str)),
+        steps: steps(&stored, &outcomes, decoded.as_ref().err().map(String::as_str), &healed),
         replay_id: stored.replay_id.to_hex(),
         schema_id: stored.schema_id.clone(),
         payload_bytes: u32::try_from(stored.payload.len()).unwrap_or(u32::MAX),
@@ -281,14 +295,14 @@ pub async fn get(engine: &Engine, position: i64) -> Answer<EventDetail> {
         change_origin: decoded.as_ref().ok().and_then(|event| said(&event.header.change_origin)),
         record_ids: ids.iter().take(RECORDS).map(ToString::to_string).collect(),
         fields,
-        outcomes: outcomes.iter().take(RECORDS).map(outcome).collect(),
+        outcomes: outcomes.iter().take(RECORDS).map(|kept| outcome(kept, position, &healed)).collect(),
         payload: decoded.as_ref().map(as_json).unwrap_or_default(),
         url,
         row,
     })
 }
 
-fn row(event: &LoggedEvent) -> EventRow {
+fn row(event: &LoggedEvent, healed: &Healed) -> EventRow {
     let outcome = event.outcome.as_ref();
     EventRow {
         position: event.position,
@@ -298,60 +312,20 @@ fn row(event: &LoggedEvent) -> EventRow {
         object: event.object.to_string(),
         kind: event.kind,
         record_id: event.record.map(|id| id.to_string()),
+        record_name: None,
         records: u32::try_from(event.records).unwrap_or_default(),
         outcome: outcome.map(|kept| kept.outcome.into()),
-        why: outcome.map(why),
+        why: outcome.map(|kept| why(kept, event.position, healed)),
         took_ms: outcome.map(|kept| millis(kept.applied_at - event.received_at)),
     }
 }
 
-fn outcome(kept: &Kept) -> RecordOutcome {
+fn outcome(kept: &Kept, position: i64, healed: &Healed) -> RecordOutcome {
     RecordOutcome {
         record: kept.record.map(|id| id.to_string()),
         outcome: kept.outcome.into(),
-        why: why(kept),
+        why: why(kept, position, healed),
         at: kept.applied_at,
-    }
-}
-
-/// Why an outcome came about, in words.
-fn why(kept: &Kept) -> String {
-    let detail = kept.detail.as_ref();
-    let word = |name: &str| detail.and_then(|detail| detail.get(name)).and_then(Value::as_str);
-    match kept.outcome {
-        shadow::EventOutcome::Applied => "Its values are in the row".to_owned(),
-        shadow::EventOutcome::Skipped => "The row was as new already".to_owned(),
-        shadow::EventOutcome::Deleted => "The record left the shadow".to_owned(),
-        shadow::EventOutcome::Unmapped => "The object is not mapped, or was never loaded".to_owned(),
-        shadow::EventOutcome::Hole => "It names no records: a hole was opened and is being closed".to_owned(),
-        shadow::EventOutcome::Rejected => match word("reason") {
-            Some(reason) => format!("The record cannot be stored: {reason}"),
-            None => "The record cannot be stored".to_owned(),
-        },
-        shadow::EventOutcome::DeadLetter => match word("message").or_else(|| word("cause")) {
-            Some(cause) => format!("It could not be processed: {cause}"),
-            None => "It could not be processed".to_owned(),
-        },
-        shadow::EventOutcome::Dirty => match word("reason").or_else(|| word("why")) {
-            Some(reason) => format!("The record is fetched whole ({})", fetched_because(reason)),
-            None => "The record is fetched whole".to_owned(),
-        },
-    }
-}
-
-/// Why a record is fetched, in words for the word in the database.
-fn fetched_because(reason: &str) -> &str {
-    match reason {
-        "unknown" => "it was not known here",
-        "gap" => "the event does not say how it changed",
-        "difference" => "a long text came as a difference",
-        "bitmap" => "the event names fields that its schema does not have",
-        "ambiguous" => "it was read at the same time",
-        "incomplete" => "the event does not carry all of its fields",
-        "claim" => "several records claim one code",
-        "doubt" => "which state is newer could not be told",
-        "dead-letter" => "an earlier event of it could not be processed",
-        other => other,
     }
 }
 
@@ -447,67 +421,6 @@ fn as_json(event: &ChangeEvent) -> String {
         "body": body,
     });
     serde_json::to_string_pretty(&whole).unwrap_or_default()
-}
-
-/// The way of an event: committed, stored, decoded, applied.
-fn steps(stored: &StoredEvent, outcomes: &[Kept], unreadable: Option<&str>) -> Vec<EventStep> {
-    let mut steps = vec![
-        EventStep {
-            at: Some(stored.committed_at),
-            ms: None,
-            title: "Committed in Salesforce".to_owned(),
-            why: format!("Transaction {}, number {}", stored.transaction_key, stored.sequence_number),
-            state: StepState::Done,
-        },
-        EventStep {
-            at: Some(stored.received_at),
-            ms: Some(0),
-            title: "Stored in the change log".to_owned(),
-            why: format!("Position {}, from {}", stored.position, stored.channel),
-            state: StepState::Done,
-        },
-    ];
-    steps.push(match unreadable {
-        None => EventStep {
-            at: None,
-            ms: None,
-            title: "Decoded".to_owned(),
-            why: format!("By its writer schema {}", stored.schema_id),
-            state: StepState::Done,
-        },
-        Some(reason) => EventStep {
-            at: None,
-            ms: None,
-            title: "Not decoded".to_owned(),
-            why: reason.to_owned(),
-            state: StepState::Failed,
-        },
-    });
-    let Some(first) = outcomes.first() else {
-        steps.push(EventStep {
-            at: None,
-            ms: None,
-            title: "Waits to be applied".to_owned(),
-            why: "Events of a channel are applied in order".to_owned(),
-            state: StepState::Waits,
-        });
-        return steps;
-    };
-    let (title, state) = match first.outcome {
-        shadow::EventOutcome::Applied | shadow::EventOutcome::Deleted => ("Applied", StepState::Done),
-        shadow::EventOutcome::Rejected => ("Applied to a rejected record", StepState::Done),
-        shadow::EventOutcome::Dirty | shadow::EventOutcome::Hole => ("Handed to a fetch", StepState::Done),
-        shadow::EventOutcome::Skipped | shadow::EventOutcome::Unmapped => ("Left out", StepState::Skipped),
-        shadow::EventOutcome::DeadLetter => ("Parked as a dead letter", StepState::Failed),
-    };
-    steps.push(EventStep {
-        at: Some(first.applied_at),
-        ms: Some(millis(first.applied_at - stored.received_at)),
-        title: title.to_owned(),
-        why: why(first),
-        state,
-    });
-    steps
 }
 
 fn millis(span: TimeDelta) -> u32 {

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::backfills::{self, JobKind, JobState, JobView};
 use super::catch_up::{ScheduleKind, ScheduleView};
+pub use super::checks::{CheckState, HealthCheck};
+use super::checks::{Checked, checks};
 use super::counts::CountView;
 use super::environments;
 use super::environments::EnvironmentView;
@@ -102,32 +104,6 @@ pub struct ObjectStatus {
     pub next_catch_up: Option<DateTime<Utc>>,
     /// What its health is judged by, each check by itself.
     pub checks: Vec<HealthCheck>,
-}
-
-/// How a check came out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
-#[serde(rename_all = "lowercase")]
-pub enum CheckState {
-    /// As it should be.
-    Good,
-    /// Not known: never verified.
-    Unknown,
-    /// Somebody should look when there is time.
-    Late,
-    /// Somebody should look now.
-    Bad,
-}
-
-/// One thing that an object's health is judged by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
-#[serde(rename_all = "camelCase")]
-pub struct HealthCheck {
-    /// `heard`, `verified`, `holes`, `lag`, `events`.
-    pub name: String,
-    /// How it came out.
-    pub state: CheckState,
-    /// What was found, in a few words.
-    pub text: String,
 }
 
 /// The database of the environment.
@@ -292,6 +268,10 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         .and_then(|schedule| schedule.next_at);
     let stream = super::stream::view(open, store, &facts).await?;
     let open_holes = holes::list_open(store).await?;
+    let orders = match &open.cache {
+        Some(_) => Some(store::invalidations::standing(store, None).await?),
+        None => None,
+    };
     let (now, salesforce_now) = (clock::now(), open.calls.salesforce_now());
     let mut objects = Vec::new();
     for mapping in Mapping::built_in() {
@@ -305,6 +285,7 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         let fresh = live::freshness(facts, now, salesforce_now);
         let heard_at = facts.stream.as_ref().and_then(|stream| stream.heard_at);
         let base = health(row, &count, load);
+        let checks = checks(&Checked { facts, fresh: &fresh, count: &count, load, orders, now });
         objects.push(ObjectStatus {
             object: mapping.object.to_string(),
             table: mapping.table.clone(),
@@ -329,7 +310,7 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
             compared_at: facts.compared_at,
             formula_live_through: facts.formula_refreshed_at,
             next_catch_up,
-            checks: checks(facts, &fresh, now),
+            checks,
         });
     }
     objects.sort_by_key(|object| object.health != ObjectHealth::Failing);
@@ -342,55 +323,6 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         quota: Some(super::quota::view(open, store).await?),
         set_back: open_holes.iter().any(|hole| hole.why == HoleWhy::SetBack).then(crate::problem::set_back),
     })
-}
-
-/// What an object's health is judged by (promise 9).
-fn checks(facts: &LiveFacts, fresh: &Freshness, now: DateTime<Utc>) -> Vec<HealthCheck> {
-    if facts.loaded_at.is_none() {
-        return Vec::new();
-    }
-    let check =
-        |name: &str, state: CheckState, text: String| HealthCheck { name: name.to_owned(), state, text };
-    let heard_at = facts.stream.as_ref().and_then(|stream| stream.heard_at);
-    let heard = match heard_at {
-        Some(at) if shadow::lag::is_heard(Some(at), now) => {
-            check("heard", CheckState::Good, "Heard within 330 s".to_owned())
-        }
-        Some(at) => {
-            check("heard", CheckState::Bad, format!("Last heard {}", at.format("%Y-%m-%d %H:%M:%S UTC")))
-        }
-        None => check("heard", CheckState::Unknown, "No stream was ever received".to_owned()),
-    };
-    let holes = match facts.holes {
-        0 => check("holes", CheckState::Good, "No hole is open".to_owned()),
-        1 => check("holes", CheckState::Late, "One hole is being closed".to_owned()),
-        more => check("holes", CheckState::Late, format!("{more} holes are being closed")),
-    };
-    let lag = match fresh.lag {
-        None => check("lag", CheckState::Unknown, "Up to when it is complete is not known".to_owned()),
-        Some(lag) => {
-            let text = format!("Up to date as of {} s ago", lag.num_seconds());
-            match shadow::lag::pace(lag) {
-                Pace::OnTime => check("lag", CheckState::Good, text),
-                Pace::Late => check("lag", CheckState::Late, text),
-                Pace::FarBehind => check("lag", CheckState::Bad, text),
-            }
-        }
-    };
-    let letters = match facts.dead_letters {
-        0 => check("events", CheckState::Good, "Every event could be processed".to_owned()),
-        more => check("events", CheckState::Late, format!("{more} events could not be processed")),
-    };
-    // Comparing stamps finds what events missed, but no wrong value under a right stamp.
-    let verified = check(
-        "verified",
-        CheckState::Unknown,
-        match facts.compared_at {
-            Some(at) => format!("Ids and stamps compared {}; values never", at.format("%Y-%m-%d %H:%M UTC")),
-            None => "Never verified".to_owned(),
-        },
-    );
-    vec![heard, lag, holes, letters, verified]
 }
 
 /// The health of an object that is loaded, by its stream; what a load or a person has to say comes first.

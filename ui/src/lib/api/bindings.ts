@@ -902,6 +902,8 @@ export type EventRow_Deserialize = {
 	kind: ChangeKind,
 	/**  The first of its records; none where the event names none (a wildcard, an overflow). */
 	recordId?: string | null,
+	/**  What the shadow calls it, or its parent; none where it holds neither. */
+	recordName?: string | null,
 	/**  How many records the event names. */
 	records: number,
 	/**  What became of it, the most remarkable of its records; none while it waits. */
@@ -928,6 +930,8 @@ export type EventRow_Serialize = {
 	kind: ChangeKind,
 	/**  The first of its records; none where the event names none (a wildcard, an overflow). */
 	recordId: string | null,
+	/**  What the shadow calls it, or its parent; none where it holds neither. */
+	recordName: string | null,
 	/**  How many records the event names. */
 	records: number,
 	/**  What became of it, the most remarkable of its records; none while it waits. */
@@ -1194,13 +1198,34 @@ export type FlushView_Serialize = {
 };
 
 /**  One thing that an object's health is judged by. */
-export type HealthCheck = {
-	/**  `heard`, `verified`, `holes`, `lag`, `events`. */
+export type HealthCheck = HealthCheck_Serialize | HealthCheck_Deserialize;
+
+/**  One thing that an object's health is judged by. */
+export type HealthCheck_Deserialize = {
+	/**  `heard`, `stored`, `applied`, `flushed` (where there is a cache), `loaded`, `counted`, `verified`. */
 	name: string,
 	/**  How it came out. */
 	state: CheckState,
 	/**  What was found, in a few words. */
 	text: string,
+	/**  What would be in order, e.g. `≤ 330 s`. */
+	bar: string,
+	/**  The time that it is of. */
+	at?: string | null,
+};
+
+/**  One thing that an object's health is judged by. */
+export type HealthCheck_Serialize = {
+	/**  `heard`, `stored`, `applied`, `flushed` (where there is a cache), `loaded`, `counted`, `verified`. */
+	name: string,
+	/**  How it came out. */
+	state: CheckState,
+	/**  What was found, in a few words. */
+	text: string,
+	/**  What would be in order, e.g. `≤ 330 s`. */
+	bar: string,
+	/**  The time that it is of. */
+	at: string | null,
 };
 
 /**  Who holds deletion back. */
@@ -1800,7 +1825,7 @@ export type ObjectStatus_Deserialize = {
 	/**  When it is caught up next by the clock. */
 	nextCatchUp?: string | null,
 	/**  What its health is judged by, each check by itself. */
-	checks: HealthCheck[],
+	checks: HealthCheck_Deserialize[],
 };
 
 /**  One object on the overview. */
@@ -1846,7 +1871,7 @@ export type ObjectStatus_Serialize = {
 	/**  When it is caught up next by the clock. */
 	nextCatchUp: string | null,
 	/**  What its health is judged by, each check by itself. */
-	checks: HealthCheck[],
+	checks: HealthCheck_Serialize[],
 };
 
 /**  What the org says of itself and of the user who signed in. */

@@ -21,6 +21,7 @@ export type {
   FlushPlan_Serialize as FlushPlan,
   FlushScope,
   FlushView_Serialize as FlushView,
+  HealthCheck_Serialize as HealthCheck,
   HoleView_Serialize as HoleView,
   KeyExample_Serialize as KeyExample,
   LagMark_Serialize as LagMark,

@@ -58,6 +58,14 @@ const explanations: Record<EventOutcome, (reason: string) => string> = {
 const TOP = 8_114_207;
 const prefixes: Record<string, string> = { Product2: '01t7Y', PricebookEntry: '01u7Y', Account: '0017Y' };
 
+const names = [
+  'Fiber 500 Home',
+  'Fiber 1000 Home',
+  'VPN Secure Connect EU West',
+  'Static IPv4 /29',
+  'Voice Basic',
+];
+
 function recordId(object: string, position: number): string {
   return `${prefixes[object] ?? '0000Y'}00000${position.toString(36).padStart(5, '0').toUpperCase()}QA`;
 }
@@ -74,6 +82,7 @@ function row(index: number, top: number): EventRow {
     object,
     kind,
     recordId: recordId(object, position),
+    recordName: object === 'Account' ? null : (names[position % names.length] ?? null),
     channel: '/data/ShadowSync__chn',
     records: kind === 'gap-update' ? 4 : 1,
     outcome,

@@ -2,6 +2,7 @@
 import type {
   FlagName,
   FlagView,
+  HealthCheck,
   HoleView,
   ObjectStatus,
   QuotaView,
@@ -43,6 +44,63 @@ export function lagOf(scene: Scene, object: string): number {
   }
 }
 
+/** What the engine would say that the health of an object is judged by. */
+function checks(scene: Scene, object: string, isLoaded: boolean): HealthCheck[] {
+  const isDown = scene.stream === 'down' && object === 'PricebookEntry';
+  const isBehind = scene.stream === 'behind';
+  const hasStream = scene.stream !== 'none';
+  const letters = object === 'Product2' && scene.stream === 'live' ? 2 - scene.lettersGone.size : 0;
+  const check = (
+    name: string,
+    state: HealthCheck['state'],
+    text: string,
+    bar: string,
+    at: string | null = null,
+  ): HealthCheck => ({ name, state, text, bar, at });
+  const all = [
+    hasStream
+      ? check(
+          'heard',
+          isDown ? 'bad' : 'good',
+          isDown ? '18 min ago' : '4 s ago',
+          '≤ 330 s',
+          at(isDown ? 1_106 : 4),
+        )
+      : check('heard', 'unknown', 'no stream yet', '≤ 330 s'),
+    check(
+      'stored',
+      !hasStream ? 'unknown' : isDown ? 'late' : 'good',
+      !hasStream ? 'no stream yet' : isDown ? '1 hole being closed' : 'nothing missed',
+      'no hole',
+    ),
+    letters > 0
+      ? check('applied', 'bad', `${letters} dead letters`, 'nothing waits')
+      : check(
+          'applied',
+          !hasStream ? 'unknown' : isBehind ? 'bad' : 'good',
+          !hasStream ? 'no stream yet' : isBehind ? '1410 wait, the oldest for 7 min' : 'all that was stored',
+          'nothing waits',
+        ),
+    check('loaded', isLoaded ? 'good' : 'unknown', isLoaded ? 'completely' : 'never', 'once, completely'),
+    check(
+      'counted',
+      isDown ? 'bad' : isLoaded ? 'good' : 'unknown',
+      isDown ? '37 unexplained' : isLoaded ? 'nothing unexplained' : 'not yet',
+      'none unexplained',
+      isLoaded ? at(27 * 60) : null,
+    ),
+    check(
+      'verified',
+      'unknown',
+      hasStream ? 'ids and stamps compared; values never' : 'never',
+      'none differ',
+      hasStream ? at(12.5 * 3_600) : null,
+    ),
+  ];
+  if (scene.cache.course === 'none') return all;
+  return all.toSpliced(3, 0, check('flushed', 'good', 'every key of what changed', '≤ 60 s'));
+}
+
 export function liveObject(scene: Scene, object: string, isLoaded: boolean): LiveObject {
   const lagMs = isLoaded ? lagOf(scene, object) : null;
   const isBehind = scene.stream === 'behind';
@@ -55,7 +113,7 @@ export function liveObject(scene: Scene, object: string, isLoaded: boolean): Liv
     heardAt: scene.stream === 'none' ? null : at(scene.stream === 'paused' ? 720 : heardAgo),
     isConfirmed: true,
     comparedAt: scene.stream === 'none' ? null : at(12.5 * 3_600),
-    checks: [],
+    checks: checks(scene, object, isLoaded),
     holes: scene.stream === 'down' && object === 'PricebookEntry' ? 1 : 0,
     dirty: object === 'PricebookEntry' && isBehind ? 14 : 0,
     deadLetters: object === 'Product2' && scene.stream === 'live' ? 2 - scene.lettersGone.size : 0,

@@ -3,7 +3,14 @@ import type { DeadLetterView, EventRow } from '$lib/api/shapes';
 import { closingPlan, outcomeWords, recordsWords, toneOf } from './words';
 
 const row = (change: Partial<EventRow>) =>
-  ({ outcome: 'applied', why: null, records: 1, recordId: '01t', ...change }) as EventRow;
+  ({
+    outcome: 'applied',
+    why: null,
+    records: 1,
+    recordId: '01t',
+    recordName: null,
+    ...change,
+  }) as EventRow;
 
 describe('a row of the change log', () => {
   it('says what was done with it, and why', () => {
@@ -28,6 +35,8 @@ describe('a row of the change log', () => {
   it('names its record, or says how many', () => {
     expect(recordsWords(row({}))).toBe('');
     expect(recordsWords(row({ recordId: null }))).toBe('records not named');
+    expect(recordsWords(row({ recordName: 'Fiber 500' }))).toBe('Fiber 500');
+    expect(recordsWords(row({ recordName: 'Fiber 500', records: 3 }))).toBe('Fiber 500 and 2 more');
     expect(recordsWords(row({ records: 3 }))).toBe('and 2 more');
   });
 });

@@ -69,16 +69,29 @@ function reasonIn(explanation: string | null): string | undefined {
   return found?.[1] ?? found?.[2];
 }
 
-/** What a row is about besides the record whose id it shows: `and 3 more`, `records not named`. */
+/** What a row is about besides the record whose id it shows: `Fiber 500`, `and 3 more`, `records not named`. */
 export function recordsWords(row: EventRow): string {
   if (row.recordId === null) return 'records not named';
-  return row.records > 1 ? `and ${row.records - 1} more` : '';
+  const more = row.records > 1 ? `and ${row.records - 1} more` : '';
+  return [row.recordName, more].filter(Boolean).join(' ');
 }
 
 /** Rows as comma-separated values. */
 export function rowsAsCsv(rows: EventRow[]): string {
   return toCsv(
-    ['position', 'received', 'committed', 'object', 'change', 'id', 'records', 'outcome', 'why', 'took_ms'],
+    [
+      'position',
+      'received',
+      'committed',
+      'object',
+      'change',
+      'id',
+      'name',
+      'records',
+      'outcome',
+      'why',
+      'took_ms',
+    ],
     rows.map((row) => [
       row.position,
       exactTime(row.receivedAt),
@@ -86,6 +99,7 @@ export function rowsAsCsv(rows: EventRow[]): string {
       row.object,
       row.kind,
       row.recordId,
+      row.recordName,
       row.records,
       row.outcome,
       row.why,
