@@ -15,6 +15,7 @@ mod catch_up;
 mod cli;
 mod daemon;
 mod faults;
+mod findings;
 mod flush;
 mod flush_by_hand;
 mod flush_kill;

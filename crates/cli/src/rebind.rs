@@ -14,7 +14,8 @@ use crate::{job_end, job_progress};
     after_help = "A database holds the copy of one org, seen by one user. When a sandbox was refreshed its org id is a \
                         new one: sign in, look at what `rebind --dry-run` would empty, and run it. With --user the org \
                         stays, nothing is emptied, and everything is read again with the new user's eyes.\n\nThe \
-                        environment's name is asked for; without a terminal --confirm NAME gives it."
+                        environment's name is asked for; without a terminal --confirm NAME gives it. With --dry-run the exit code \
+                        is 1 where the org does not look like the same sandbox refreshed."
 )]
 pub struct Args {
     /// Change only the sync user, of the same org
@@ -45,7 +46,7 @@ async fn act(args: &Args, engine: &engine::Engine, context: &Context) -> anyhow:
     let plan = rebind::plan(engine, kind).await?;
     if args.dry_run {
         context.print(&plan, || text(&plan))?;
-        return Ok(Exit::Done);
+        return Ok(if plan.warning.is_some() { Exit::Finding } else { Exit::Done });
     }
     context.tell(&text(&plan));
     let what = match kind {
@@ -84,6 +85,7 @@ async fn act(args: &Args, engine: &engine::Engine, context: &Context) -> anyhow:
 
 fn text(plan: &RebindPlan) -> String {
     let mut lines = vec![format!("Bound to  {}", plan.from), format!("Signed in {}", plan.to)];
+    lines.extend(plan.warning.clone());
     if !plan.emptied.is_empty() {
         let mut rows = vec![["Emptied", "Rows"].map(str::to_owned).to_vec()];
         rows.extend(plan.emptied.iter().map(|table| vec![table.table.clone(), thousands(table.rows)]));

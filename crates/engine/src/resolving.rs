@@ -18,7 +18,7 @@ pub(crate) async fn resolve_object(
     object: &ObjectName,
 ) -> Answer<ResolvedMapping> {
     let (mapping, info, org) = describe(environment, client, object).await?;
-    Ok(resolve(&mapping, &Mapping::built_in(), &info, &org)?)
+    Ok(resolve(&mapping, &environment.config.mappings(), &info, &org)?)
 }
 
 /// The same as the sync user sees it, for who reads or writes records: fields that went out of sight keep their last
@@ -30,7 +30,7 @@ pub(crate) async fn resolve_for_sync(
 ) -> Answer<ResolvedMapping> {
     let (mapping, info, org) = describe(environment, client, object).await?;
     let store = environment.store().await?;
-    let resolved = selected_fields::resolve(&store, &mapping, &Mapping::built_in(), &info, &org).await??;
+    let resolved = selected_fields::resolve(&store, &mapping, &environment.config.mappings(), &info, &org).await??;
     Ok(resolved.mapping)
 }
 
@@ -40,9 +40,9 @@ pub(crate) async fn resolve_for_readers(
     client: &Client,
     mapping: Mapping,
 ) -> Answer<ResolvedMapping> {
-    let (_, info, org) = describe(environment, client, &mapping.object).await?;
+    let (mapping, info, org) = describe(environment, client, &mapping.object).await?;
     let narrow = Mapping { payload_fields: PayloadFields::Mapped, ..mapping };
-    Ok(resolve(&narrow, &Mapping::built_in(), &info, &org)?)
+    Ok(resolve(&narrow, &environment.config.mappings(), &info, &org)?)
 }
 
 async fn describe(
@@ -50,7 +50,7 @@ async fn describe(
     client: &Client,
     object: &ObjectName,
 ) -> Answer<(Mapping, ObjectInfo, OrgFacts)> {
-    let all = Mapping::built_in();
+    let all = environment.config.mappings();
     let mapping = all.into_iter().find(|mapping| mapping.object == *object).ok_or_else(|| {
         Box::new(
             Problem::new(

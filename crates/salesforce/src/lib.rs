@@ -29,7 +29,7 @@ pub use limits::{ApiUsage, Limit, Limits};
 pub use organization::{CurrencyAnswer, Organization};
 pub use origin::{InstanceOrigin, OriginPolicy};
 pub use purpose::{CallMade, CallObserver, Purpose};
-pub use replication::{Deleted, DeletedRecord, Updated};
+pub use replication::Updated;
 pub use rest::{ApiVersion, Count, JsonRecord, Page, Retrieved};
 pub use retry::RetrySchedule;
 pub use selection::ChannelMember;

@@ -275,6 +275,10 @@ impl ResolvedMapping {
             .collect();
         let mut hasher = blake3::Hasher::new();
         hasher.update(format!("{:?}{:?}{:?}", fields, self.columns, self.mapping.columns).as_bytes());
+        // Who holds a value that several claim is decided anew.
+        if self.mapping.active_first {
+            hasher.update(b"active first");
+        }
         hasher.finalize().to_hex()[..16].to_owned()
     }
 }

@@ -17,7 +17,7 @@ pub struct Policy {
     pub raw_sample_hours: u32,
     /// Days of samples per minute.
     pub sample_days: u32,
-    /// Days of the audit log, and of what was closed or ended: holes, dead letters, outages, API calls.
+    /// Days of the audit log, and of what was closed or ended: holes, dead letters, outages, jobs, counts, API calls.
     pub audit_days: u32,
     /// Days of tombstones.
     pub tombstone_days: u32,
@@ -51,6 +51,10 @@ pub struct Removed {
     pub audit: u64,
     /// Tombstones.
     pub tombstones: u64,
+    /// Ended jobs, with their pages.
+    pub jobs: u64,
+    /// Comparisons of counts.
+    pub counts: u64,
     /// Closed holes and dead letters, ended outages, old API usage, processes long gone.
     pub others: u64,
 }
@@ -107,6 +111,27 @@ pub async fn run(
     ] {
         removed.others += sql.execute(&mut *tx).await?.rows_affected();
     }
+    // The last whole load of each object stays: it says since when its events count.
+    removed.jobs = sqlx::query!(
+        "delete from shadow_sync.jobs j
+          where j.ended_at < $1 and j.state not in ('pending', 'running', 'paused')
+            and j.id <> all (select max(l.id) from shadow_sync.jobs l
+                              where l.kind = 'backfill' and l.state = 'done' group by l.object)",
+        audit,
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    // The last comparison of each object is what is shown.
+    removed.counts = sqlx::query!(
+        "delete from shadow_sync.counts c
+          where c.shadow_at < $1
+            and c.id <> all (select max(l.id) from shadow_sync.counts l group by l.object)",
+        audit,
+    )
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
     tx.commit().await?;
     removed.tombstones = tombstones(store, lease, ago(policy.tombstone_days)).await?;
     Ok(removed)

@@ -35,6 +35,8 @@ pub struct RebindPlan {
     pub from: String,
     /// Whose copy it becomes.
     pub to: String,
+    /// Why this may not be what is meant.
+    pub warning: Option<String>,
     /// Tables that are emptied, with their rows; none for a change of the user.
     pub emptied: Vec<EmptiedTable>,
     /// What is visible now and was not, and the reverse, per object.
@@ -150,6 +152,7 @@ async fn prepare(open: &OpenEnvironment, store: &Store, kind: RebindKind) -> Ans
     };
     let plan = RebindPlan {
         kind,
+        warning: other_name(&bound, &found),
         from: named(&bound),
         to: named(&found),
         emptied: emptied
@@ -160,6 +163,17 @@ async fn prepare(open: &OpenEnvironment, store: &Store, kind: RebindKind) -> Ans
         objects,
     };
     Ok((found, plan))
+}
+
+/// A refreshed sandbox keeps its name: another name may mean that the wrong environment was signed in to.
+fn other_name(bound: &Binding, found: &Binding) -> Option<String> {
+    (bound.org_name != found.org_name).then(|| {
+        format!(
+            "This does not look like a refreshed sandbox, which keeps its name: the copy is of {}, and who is signed in \
+             belongs to {}. Check that login_url is the one meant.",
+            bound.org_name, found.org_name
+        )
+    })
 }
 
 fn named(binding: &Binding) -> String {

@@ -125,6 +125,7 @@ async fn compare(
     store: &Store,
     request: &ReplayRequest,
 ) -> Answer<(ReplayView, Differing)> {
+    crate::binding::refuse_others(open, store).await?;
     let object = request.object.as_deref().map(parse_object).transpose()?;
     describe_missing(open, object.as_ref()).await?;
     let mut told: HashMap<(ObjectName, RecordId), Told> = HashMap::new();

@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
     "quota_share",
     "quota_stop",
     "flush_delay",
+    "active_first",
     "change_log_days",
     "raw_sample_hours",
     "sample_days",
@@ -152,7 +153,8 @@ impl Reader<'_> {
         let mut findings = Vec::new();
         let database = self.database(table, &mut findings)?;
         let postgres = ["postgres", "postgresql"];
-        let redis = ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis-cluster", "rediss-cluster"];
+        let redis =
+            ["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis-cluster", "rediss-cluster"];
         let currency = self.value("currency", table)?;
         if currency
             .as_deref()
@@ -193,6 +195,7 @@ impl Reader<'_> {
             quota_share: self.share("quota_share", table)?.unwrap_or(Percent(20)),
             quota_stop: self.share("quota_stop", table)?.unwrap_or(Percent(80)),
             flush_delay: self.flush_delay(table)?,
+            active_first: self.switch("active_first", table)?,
             retention: self.retention(table)?,
             reads: self.reads(table)?,
             findings,

@@ -7,8 +7,8 @@ mod cache;
 mod complaint;
 mod edit;
 mod file;
-mod value;
 mod reads;
+mod value;
 
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ pub use edit::{add, remove, use_environment, use_flow};
 pub use file::{default_path, load, load_with};
 pub use reads::Reads;
 use serde::{Deserialize, Serialize};
+use shadow::{Mapping, ObjectName};
 
 use crate::api::environments::{EnvironmentKind, SignInFlow};
 
@@ -91,6 +92,8 @@ pub struct Environment {
     pub quota_stop: Percent,
     /// How long after a change cache keys are deleted a second time.
     pub flush_delay: std::time::Duration,
+    /// Whether an active record comes before an inactive one where both claim a unique value, as a SKU.
+    pub active_first: bool,
     /// How long what is kept.
     pub retention: store::retention::Policy,
     /// What readers are given.
@@ -169,6 +172,16 @@ impl Environment {
         Some(::cache::Cache::new(options))
     }
 
+    /// The mappings of its objects, parents before their children.
+    pub fn mappings(&self) -> Vec<Mapping> {
+        let configured = |mapping: Mapping| Mapping {
+            active_first: mapping.active_first
+                || self.active_first && mapping.object == ObjectName::product(),
+            ..mapping
+        };
+        Mapping::built_in().into_iter().map(configured).collect()
+    }
+
     /// Whether its database and sign-in are those of a simulated org.
     pub fn is_demo(&self) -> bool {
         self.kind == EnvironmentKind::Demo
@@ -237,7 +250,9 @@ pub enum Error {
         known: String,
     },
     /// What was given as a name cannot be one.
-    #[error("`{name}` cannot be an environment's name; a name has 1 to 60 letters, digits, `-` and `_`, and no blank")]
+    #[error(
+        "`{name}` cannot be an environment's name; a name has 1 to 60 letters, digits, `-` and `_`, and no blank"
+    )]
     BadName {
         /// What was given.
         name: String,

@@ -133,7 +133,10 @@ async fn look(
         Some(wrong) if wrong.why == HoleWhy::Selection => Some(false),
         _ => metadata.carries(&channel.name, object),
     };
-    let wrong = refused.or_else(|| (member == Some(false)).then(|| not_selected(&channel.name, object)));
+    let is_missing = member == Some(false);
+    let wrong = refused.or_else(|| {
+        is_missing.then(|| Wrong { why: HoleWhy::Selection, problem: not_selected(&channel.name, object) })
+    });
     let problem = wrong.as_ref().and_then(|wrong| serde_json::to_value(&wrong.problem).ok());
     let finding = Finding { permitted, member, problem: problem.as_ref() };
     channel_members::note(&term.store, &channel.name, object, finding).await?;
@@ -152,8 +155,9 @@ fn refusal(refusal: StreamRefusal) -> Wrong {
     Wrong { why, problem: crate::problem::stream_refused(refusal) }
 }
 
-fn not_selected(channel: &ChannelName, object: &ObjectName) -> Wrong {
-    let problem = Problem::new(
+/// The object's changes send no events to the channel.
+pub(crate) fn not_selected(channel: &ChannelName, object: &ObjectName) -> Problem {
+    Problem::new(
         "SS-7012",
         format!("{object} is not selected on {channel}"),
         "Its changes send no events there, and the channel does not say so. They are found by the catch-up only.",
@@ -161,8 +165,7 @@ fn not_selected(channel: &ChannelName, object: &ObjectName) -> Wrong {
     .mended_by(Mender::SalesforceAdmin)
     .step(format!("Add {object} to the channel: Setup, Change Data Capture, or the channel's members."))
     .step("It takes up to ten minutes, and goes on by itself.")
-    .act(MendAct::CheckAgain);
-    Wrong { why: HoleWhy::Selection, problem }
+    .act(MendAct::CheckAgain)
 }
 
 /// Opens a hole when something is found wrong, and ends it when that is over.

@@ -19,6 +19,7 @@ mod reaction;
 mod receive;
 mod samples;
 mod schedule;
+mod service;
 mod standing;
 mod term;
 
@@ -34,9 +35,11 @@ use store::{Store, checkpoints, leases};
 pub(crate) use freshness::{Freshness, freshness, is_confirmed, millis};
 pub(crate) use holes::SYSTEM;
 pub(crate) use lead::{STREAM, lead};
+pub(crate) use members::not_selected;
 pub(crate) use mappings::Mappings;
 pub(crate) use presence::{announce, say_goodbye};
 pub(crate) use schedule::{CATCH_UP, FORMULAS, RETENTION, RETENTION_CRON};
+pub(crate) use service::event_service;
 pub(crate) use standing::{Board, severity};
 
 use crate::environment::OpenEnvironment;

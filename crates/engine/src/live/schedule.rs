@@ -10,7 +10,7 @@ use shadow::quota::Work;
 use shadow::{Mapping, ObjectState};
 use store::api_usage::{self, QuotaSample};
 use store::jobs::{self, NewCatchUp};
-use store::retention::{self, Policy};
+use store::retention;
 use store::{objects, schedules};
 use tokio_util::sync::CancellationToken;
 
@@ -172,13 +172,15 @@ async fn formulas(term: &Term) -> Answer<Outcome> {
 
 /// Removes what is old enough.
 async fn retain(term: &Term, now: DateTime<Utc>) -> Answer<Outcome> {
-    let removed = retention::run(&term.store, &term.lease, &Policy::default(), now).await?;
+    let removed = retention::run(&term.store, &term.lease, &term.environment.config.retention, now).await?;
     Ok(Outcome::Done(format!(
-        "Removed {} days of the change log, {} samples, {} audit entries, {} tombstones",
+        "Removed {} days of the change log, {} samples, {} audit entries, {} tombstones, {} jobs, {} counts",
         removed.days.len(),
         removed.samples,
         removed.audit,
-        removed.tombstones
+        removed.tombstones,
+        removed.jobs,
+        removed.counts
     )))
 }
 

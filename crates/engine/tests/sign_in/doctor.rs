@@ -3,6 +3,7 @@
 use engine::{
     Problem,
     api::preflight::{CheckColour, CheckView, PreflightView},
+    config::Environment,
     doctor::{self, Subject},
     sign_in::SignIn,
 };
@@ -14,8 +15,10 @@ use crate::world::World;
 /// Everything but the database, which has tests of its own.
 async fn examine(world: &World, sign_in: &SignIn) -> PreflightView {
     let mappings = Mapping::built_in();
+    let environment =
+        Environment { pubsub_endpoint: world.simulator.grpc_url().clone(), ..world.environment.clone() };
     let subject = Subject {
-        environment: &world.environment,
+        environment: &environment,
         sign_in,
         mappings: &mappings,
         store: Err(Box::new(Problem::new("SS-3001", "The database does not answer", "It is not running."))),
@@ -40,8 +43,24 @@ async fn a_healthy_org_is_green_and_costs_little() {
     let bad: Vec<_> = view.checks.iter().filter(|check| check.colour == CheckColour::Red).collect();
     assert!(bad.iter().all(|check| check.id == "database"), "{bad:#?}");
     assert_eq!(check(&view, "query-job").colour, CheckColour::Green);
+    for id in ["events", "events.Product2", "events.PricebookEntry", "events.Account"] {
+        let found = check(&view, id);
+        assert_eq!((found.colour, found.api_calls), (CheckColour::Green, 0), "{found:?}");
+    }
     assert_eq!(u64::from(view.api_calls), spent, "what it says it cost is what it cost");
     assert!(spent <= 20, "{spent}");
+}
+
+#[tokio::test]
+async fn an_object_whose_changes_are_not_sent_is_named_with_its_cure() {
+    let world = World::start().await;
+    let sign_in = world.signed_in().await;
+    world.simulator.org().set_selected("Account", false).expect("an object");
+    let view = examine(&world, &sign_in).await;
+    let account = check(&view, "events.Account");
+    assert_eq!(account.colour, CheckColour::Red, "{account:?}");
+    assert!(account.cure.iter().any(|step| step.contains("Change Data Capture")), "{account:?}");
+    assert_eq!(check(&view, "events.Product2").colour, CheckColour::Green);
 }
 
 #[tokio::test]

@@ -117,6 +117,36 @@ async fn who_lost_the_lease_takes_nothing_away(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn ended_jobs_and_old_counts_go_but_the_last_of_each_object(pool: PgPool) {
+    let stream = Stream::start(pool).await;
+    stream
+        .run(
+            "insert into shadow_sync.jobs (object, kind, started_by, state, created_at, ended_at)
+             select 'Product2', kind, 'me', state, now() - age, case when state <> 'paused' then now() - age end
+               from (values ('backfill', 'done', interval '4 years'), ('backfill', 'done', interval '3 years'),
+                            ('catch-up', 'done', interval '2 years'), ('catch-up', 'failed', interval '2 years'),
+                            ('catch-up', 'paused', interval '2 years'), ('catch-up', 'done', interval '300 days'))
+                    as old (kind, state, age)",
+        )
+        .await;
+    stream
+        .run(
+            "insert into shadow_sync.counts (object, shadow, rejected, dirty, shadow_at, took_ms)
+             values ('Product2', 1, 0, 0, now() - interval '3 years', 1),
+                    ('Product2', 2, 0, 0, now() - interval '2 years', 1),
+                    ('Account', 3, 0, 0, now() - interval '300 days', 1)",
+        )
+        .await;
+    let removed = run(&stream).await;
+    assert_eq!((removed.jobs, removed.counts), (3, 1));
+    // The last whole load, the one that can be resumed, and the young one are there.
+    assert_eq!(stream.number("select count(*) from shadow_sync.jobs").await, 3);
+    let loads = "select count(*) from shadow_sync.jobs where kind = 'backfill' and ended_at > now() - interval '4 years'";
+    assert_eq!(stream.number(loads).await, 1);
+    assert_eq!(stream.number("select sum(shadow)::bigint from shadow_sync.counts").await, 5);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn tombstones_outlive_whatever_could_bring_the_record_back(pool: PgPool) {
     let stream = Stream::start(pool).await;
     let tombstones = "select count(*) from shadow_sync.tombstones";
