@@ -2,6 +2,7 @@
 //!
 //! Ids, because both sides can go on behind one; rejected records, which have no SKU of their own, are in no page.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use salesforce::soql;
@@ -11,7 +12,7 @@ use store::readers::{Product, ProductFilter, Readers};
 
 use super::fallback::{Asker, fields_of};
 use super::flights::Flights;
-use super::products::{differences, holders};
+use super::products::{by_skus, differences, holders};
 use super::question::{Differences, ObjectPlace, Question, Shadowed};
 use super::standing::Standing;
 use super::{Found, Reads};
@@ -106,6 +107,11 @@ impl Question for Products {
         let mut products = holders(&mapping, &chunk);
         products.retain(|product| next.is_none_or(|next| product.id <= next) && self.matches(product));
         products.sort_by_key(|product| product.id);
+        // Who else claims a SKU may stand on another page: only its holder has it.
+        let skus: Vec<&str> = products.iter().map(|product| product.sku.as_str()).collect();
+        let holding: BTreeSet<RecordId> =
+            by_skus(asker, &skus).await?.into_iter().map(|product| product.id).collect();
+        products.retain(|product| holding.contains(&product.id));
         Ok(Some(ProductPage { products, next }))
     }
 
