@@ -52,14 +52,14 @@ async fn a_healthy_org_is_green_and_costs_little() {
 }
 
 #[tokio::test]
-async fn an_object_whose_changes_are_not_sent_is_named_with_its_cure() {
+async fn an_object_whose_changes_may_not_be_received_is_named_with_its_cure() {
     let world = World::start().await;
     let sign_in = world.signed_in().await;
-    world.simulator.org().set_selected("Account", false).expect("an object");
+    world.simulator.org().set_view_all("Account", false);
     let view = examine(&world, &sign_in).await;
     let account = check(&view, "events.Account");
     assert_eq!(account.colour, CheckColour::Red, "{account:?}");
-    assert!(account.cure.iter().any(|step| step.contains("Change Data Capture")), "{account:?}");
+    assert!(account.cure.iter().any(|step| step.contains("View All Records")), "{account:?}");
     assert_eq!(check(&view, "events.Product2").colour, CheckColour::Green);
 }
 
