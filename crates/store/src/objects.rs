@@ -186,6 +186,20 @@ pub async fn filled(store: &Store, lease: &LeaseKey, mapping: &ResolvedMapping) 
     Ok(tx.commit().await?)
 }
 
+/// Keeps what the rows of an object hold that was loaded before this was kept, if they are of this mapping's shape.
+pub async fn keep_held(store: &Store, mapping: &ResolvedMapping) -> Result<(), Error> {
+    sqlx::query!(
+        "update shadow_sync.objects set loaded_fields = $3
+          where object = $1 and loaded_shape = $2 and loaded_fields is null",
+        mapping.object().as_str(),
+        mapping.shape(),
+        as_json(&mapping.held())?,
+    )
+    .execute(store.pool())
+    .await?;
+    Ok(())
+}
+
 fn as_json(held: &HeldFields) -> Result<serde_json::Value, Error> {
     serde_json::to_value(held).map_err(|error| corrupt("fields of rows", error))
 }

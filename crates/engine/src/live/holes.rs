@@ -35,6 +35,11 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 pub(crate) async fn close(term: Arc<Term>, stop: CancellationToken) -> Answer<()> {
     let mut patience: HashMap<ObjectName, Patience> = HashMap::new();
     resume(&term).await?;
+    for row in objects::list(&term.store).await? {
+        if let Some(mapping) = term.environment.live.mappings.get(&row.object) {
+            objects::keep_held(&term.store, &mapping).await?;
+        }
+    }
     while !stop.is_cancelled() {
         let open = holes::list_open(&term.store).await?;
         let mut by_object: BTreeMap<ObjectName, Vec<Hole>> = BTreeMap::new();

@@ -21,7 +21,7 @@ use org::{Object, Org, RECORDS, id_of, name_of, product_mapping};
 /// How many histories are run, and how many steps each has. `SHADOW_SYNC_HISTORIES` names another number, and
 /// `SHADOW_SYNC_HISTORY` one history by its seed.
 const HISTORIES: u64 = 24;
-const STEPS: usize = 90;
+const STEPS: usize = 200;
 
 /// A small generator of numbers: histories are named by their seed.
 struct Dice(u64);
@@ -141,20 +141,20 @@ impl History {
     async fn step(&mut self) {
         let hour = if self.dice.one_in(15) { 3_600_000 } else { 0 };
         self.now_ms += [0, 300, 900, 2_000, 7_000][self.dice.roll(5) as usize] + hour;
-        match self.dice.roll(18) {
+        match self.dice.roll(22) {
             0..=3 => self.change_org(),
             4..=5 => self.deliver(false).await,
             6..=7 => self.apply().await,
             8 => self.begin_read().await,
-            9..=10 => self.answer(),
-            11..=12 => self.merge().await,
-            13 => {
+            9..=11 => self.answer(),
+            12..=13 => self.merge().await,
+            14..=15 => {
                 let object = if self.dice.one_in(3) { Object::Entry } else { Object::Product };
                 self.begin_side(object).await;
             }
-            14 => self.change_formula(),
-            15 if self.dice.one_in(4) => self.gain_tier(),
-            16 => self.repair().await,
+            16..=18 => self.change_formula(),
+            19 if self.dice.one_in(4) => self.gain_tier(),
+            20 => self.repair().await,
             _ => {
                 rejects::sweep(&self.live.world.store, &shadow::Mapping::built_in(), false).await.unwrap();
             }
