@@ -32,7 +32,7 @@ pub(super) async fn look(term: &Term) -> Result<Result<(), cache::Error>, store:
     match &redelivery {
         Redelivery::Nothing => {}
         Redelivery::Recent(_) => {
-            tracing::info!(orders = again, "the cache is another server: recent keys are deleted again")
+            tracing::info!(orders = again, "the cache is another server: recent keys are deleted again");
         }
         Redelivery::Everything(_) => {
             tracing::warn!("the cache came back with data from disk: everything of ours is deleted in it");

@@ -90,7 +90,8 @@ pub async fn set_rules(
     let open = engine.environment()?;
     let store = open.store().await?;
     let (mapping, parent) = mapping_of(object)?;
-    let rules = KeyRules::parse(&mapping, parent.as_ref(), &patterns, &templates).map_err(refused)?;
+    let rules =
+        KeyRules::parse(&mapping, parent.as_ref(), &patterns, &templates).map_err(|error| refused(&error))?;
     cache_rules::set(&store, &mapping.object, &rules, &open.actor()).await?;
     let sentence = format!(
         "Set the cache keys of {object}: {} patterns, {} templates",
@@ -109,7 +110,7 @@ pub async fn declare_complete(engine: &Engine, object: &str, is_complete: bool) 
     let (mapping, _) = mapping_of(object)?;
     let now = rules(&store, std::slice::from_ref(&mapping)).await?;
     let now = now.of(&mapping.object).cloned().unwrap_or_else(|| KeyRules::built_in(&mapping.object));
-    let declared = now.declared(&mapping.object, is_complete).map_err(refused)?;
+    let declared = now.declared(&mapping.object, is_complete).map_err(|error| refused(&error))?;
     cache_rules::set(&store, &mapping.object, &declared, &open.actor()).await?;
     let sentence = if is_complete {
         format!("Declared the cache keys of {object} complete: changes delete what its templates name")
@@ -123,7 +124,7 @@ pub async fn declare_complete(engine: &Engine, object: &str, is_complete: bool) 
     Ok(views(&store).await?)
 }
 
-fn refused(error: InvalidRules) -> Box<Problem> {
+fn refused(error: &InvalidRules) -> Box<Problem> {
     let cause = error.to_string();
     let cause = if cause.ends_with('.') { cause } else { format!("{cause}.") };
     Box::new(Problem::new("SS-8026", "These rules cannot be used", format!("{cause} Nothing was changed.")))
