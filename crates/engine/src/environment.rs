@@ -202,7 +202,7 @@ async fn leave_on_change(environment: Arc<OpenEnvironment>, stop: CancellationTo
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            changed = changes.changed() => if changed.is_err() { return Ok(()) },
+            heard = changes.changed() => if heard.is_err() { return Ok(()) },
         }
         environment.loads.leave_all();
     }
