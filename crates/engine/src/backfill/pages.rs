@@ -92,18 +92,7 @@ pub(super) async fn load(
         in_flight: in_flight.clone(),
     };
     tasks.spawn(async move { download.pages(page, locator).await.map_err(Box::<Problem>::from) });
-    if what != Pages::Whole {
-        // Nothing of them can be prepared without what is stored; the chunks pass as they are.
-        let mut to_prepare: mpsc::Receiver<Arrival<RowChunk>> = to_prepare;
-        tasks.spawn(async move {
-            while let Some(arrival) = to_prepare.recv().await {
-                if prepared.send(arrival.map(|chunk| Ok(Prepared::AsRead(chunk)))?).await.is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        });
-    } else {
+    if what == Pages::Whole {
         let mapping = run.mapping.clone();
         let mut to_prepare: mpsc::Receiver<Arrival<RowChunk>> = to_prepare;
         tasks.spawn(async move {
@@ -118,6 +107,17 @@ pub(super) async fn load(
                 .await
                 .map_err(|error| Box::new(broken(&error)))??;
                 if prepared.send(arrival).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+    } else {
+        // Nothing of them can be prepared without what is stored; the chunks pass as they are.
+        let mut to_prepare: mpsc::Receiver<Arrival<RowChunk>> = to_prepare;
+        tasks.spawn(async move {
+            while let Some(arrival) = to_prepare.recv().await {
+                if prepared.send(arrival.map(|chunk| Ok(Prepared::AsRead(chunk)))?).await.is_err() {
                     break;
                 }
             }
@@ -320,8 +320,7 @@ async fn merge_piece(
         (Prepared::AsRead(chunk), Pages::Side { is_reshaping }) => {
             let records = chunk.len() as u64;
             let began = bulk.began_at.unwrap_or(DateTime::UNIX_EPOCH);
-            let read =
-                SideRead { mark: bulk.mark, began, end: read_end, is_reshaping, page: Some(progress) };
+            let read = SideRead { mark: bulk.mark, began, end: read_end, is_reshaping, page: Some(progress) };
             let outcome = merge::side_read(&run.store, &run.lease, &run.mapping, &chunk, &read).await?;
             run.live.progress.merged(Instant::now(), page, records, rows_view(&outcome));
             Ok(outcome.requested.unwrap_or(Requested::Run))

@@ -115,8 +115,9 @@ impl Progress {
     pub fn merged(&self, now: Instant, page: Option<u32>, records: u64, rows: RowsView) {
         let mut held = self.state();
         let gained = held.gained(page, records);
-        if gained > 0 {
-            held.done += gained;
+        held.done += gained;
+        // What was fetched by id or taken out belongs to no page, and is no record that was read.
+        if gained > 0 || page.is_none() {
             held.rows = add(held.rows, rows);
         }
         let done = held.done;
@@ -266,6 +267,15 @@ mod tests {
         progress.merged(start, Some(1), 20, RowsView { equal: 20, ..RowsView::default() });
         let snapshot = progress.snapshot(start);
         assert_eq!((snapshot.done, snapshot.pages[0].merged, snapshot.rows.equal), (20, 20, 0));
+    }
+
+    #[test]
+    fn what_is_taken_out_is_shown_though_no_page_has_it() {
+        let start = Instant::now();
+        let progress = Progress::resumed(start, 0, RowsView::default(), Vec::new());
+        progress.merged(start, None, 0, RowsView { removed: 1, ..RowsView::default() });
+        let snapshot = progress.snapshot(start);
+        assert_eq!((snapshot.done, snapshot.rows.removed), (0, 1));
     }
 
     #[test]

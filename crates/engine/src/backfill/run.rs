@@ -16,8 +16,8 @@ use store::{Store, failpoint, reads};
 
 use super::ending::{end, mark_object};
 use super::keeper::Keeper;
-use super::progress::Progress;
 use super::pages::Pages;
+use super::progress::Progress;
 use super::{Live, Turn, Wish, compare, fetch, pages, side, view, window};
 use crate::api::backfills::JobStage as ShownStage;
 use crate::binding::bind;

@@ -63,10 +63,8 @@ async fn gained(store: &Store, mapping: &ResolvedMapping) -> Answer<Option<Gaine
     }
     let held = objects::held_fields(store, object).await?;
     let gained = held.as_ref().and_then(|held| mapping.gained(held));
-    Ok(gained.map(|fields| Gained {
-        fields: fields.into_iter().map(str::to_owned).collect(),
-        is_reshaped: true,
-    }))
+    Ok(gained
+        .map(|fields| Gained { fields: fields.into_iter().map(str::to_owned).collect(), is_reshaped: true }))
 }
 
 /// Refreshes the fields that no event carries.
@@ -135,7 +133,11 @@ async fn read(
         };
         match load(run, &bulk, is_reshaping).await {
             Err(problem) if Run::may_begin_anew(&problem, tries, is_new) && tries < TRIES => {
-                tracing::warn!(job.id = run.id.0, problem.code = problem.code, "the Bulk job is created anew");
+                tracing::warn!(
+                    job.id = run.id.0,
+                    problem.code = problem.code,
+                    "the Bulk job is created anew"
+                );
             }
             Err(problem) => return Err(problem),
             Ok(Ended::Done) => {
