@@ -19,7 +19,7 @@ use crate::redis::{Redis, configure, until_flushed};
 use crate::serve::{Daemon, project_file};
 use crate::world::World;
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// What somebody does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +107,7 @@ impl Race {
     }
 
     async fn set(&mut self, value: &str) {
-        let set: () = self.connection.set(&self.key, value).await.expect("a set");
-        set
+        self.connection.set::<_, _, ()>(&self.key, value).await.expect("a set");
     }
 
     async fn holds_old(&self) -> bool {
@@ -264,11 +263,11 @@ async fn the_recipe_for_shops_works_with_our_flushes() {
     let lease = format!("{{{key}}}:lease");
     assert_eq!(lease, cache::lease_key(&key));
     for is_flushed in [false, true] {
-        let leave: i64 =
+        let first: i64 =
             look.key(&key).key(&lease).arg("mine").arg(10_000).invoke_async(&mut connection).await.unwrap();
-        let other: i64 =
+        let second: i64 =
             look.key(&key).key(&lease).arg("other").arg(10_000).invoke_async(&mut connection).await.unwrap();
-        assert_eq!((leave, other), (1, 0));
+        assert_eq!((first, second), (1, 0));
         if is_flushed {
             cache.delete(std::slice::from_ref(&key)).await.unwrap();
         }

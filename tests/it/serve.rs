@@ -22,7 +22,12 @@ pub struct Daemon {
 
 pub fn command(world: &World, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.arg("--config").arg(world.config()).args(arguments).env_remove("SHADOW_SYNC_READ_TOKEN").env_remove("ENABLE_SF_SHADOW_READS");
+    command
+        .arg("--config")
+        .arg(world.config())
+        .args(arguments)
+        .env_remove("SHADOW_SYNC_READ_TOKEN")
+        .env_remove("ENABLE_SF_SHADOW_READS");
     command.stdin(Stdio::null()).kill_on_drop(true);
     command
 }
@@ -41,7 +46,8 @@ impl Daemon {
     }
 
     pub async fn start_with(world: &World, arguments: &[&str], token: Option<&str>) -> Self {
-        let token: Vec<(&str, &str)> = token.map(|token| ("SHADOW_SYNC_READ_TOKEN", token)).into_iter().collect();
+        let token: Vec<(&str, &str)> =
+            token.map(|token| ("SHADOW_SYNC_READ_TOKEN", token)).into_iter().collect();
         Self::start_as(world, arguments, &token).await
     }
 

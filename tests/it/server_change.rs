@@ -53,10 +53,11 @@ async fn a_log_that_was_set_back_ends_the_term_and_opens_holes(pool: PgPool) {
     let (world, id) = told(pool).await;
     let terms = "select count(distinct token) from shadow_sync.leases where name = 'stream'";
     assert_eq!(world.number(terms).await, 1);
-    let token: String = sqlx::query_scalar("select token::text from shadow_sync.leases where name = 'stream'")
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
+    let token: String =
+        sqlx::query_scalar("select token::text from shadow_sync.leases where name = 'stream'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
     run(&world, SET_BACK).await;
     world
         .until_true("the holes of the set-back are closed", async || {

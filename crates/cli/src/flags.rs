@@ -148,14 +148,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let mut flags = outcome?;
     flags.retain(|flag| only.is_none_or(|only| only.name() == flag.name));
-    let mut comparison = match flags.iter().any(|flag| flag.name == FlagName::CompareReads) {
-        true => Some(reads::comparison(&engine).await?),
-        false => None,
-    };
-    let mut processes = match flags.iter().any(|flag| flag.name == FlagName::ShadowReads) {
-        true => flags::processes(&engine).await?,
-        false => Vec::new(),
-    };
+    let shows = |name| flags.iter().any(|flag| flag.name == name);
+    let mut comparison =
+        if shows(FlagName::CompareReads) { Some(reads::comparison(&engine).await?) } else { None };
+    let mut processes =
+        if shows(FlagName::ShadowReads) { flags::processes(&engine).await? } else { Vec::new() };
     let shown: Vec<Shown> = flags
         .into_iter()
         .map(|flag| {

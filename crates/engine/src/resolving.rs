@@ -30,7 +30,8 @@ pub(crate) async fn resolve_for_sync(
 ) -> Answer<ResolvedMapping> {
     let (mapping, info, org) = describe(environment, client, object).await?;
     let store = environment.store().await?;
-    let resolved = selected_fields::resolve(&store, &mapping, &environment.config.mappings(), &info, &org).await??;
+    let resolved =
+        selected_fields::resolve(&store, &mapping, &environment.config.mappings(), &info, &org).await??;
     Ok(resolved.mapping)
 }
 

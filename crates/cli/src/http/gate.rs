@@ -151,8 +151,7 @@ pub async fn keep(State(gate): State<Gate>, request: Request, next: Next) -> Res
 
 fn refuse(status: StatusCode, said: &str) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
-    let body =
-        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": said, "error": said });
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": said, "error": said });
     let mut answer = (status, Json(body)).into_response();
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     answer

@@ -188,6 +188,7 @@ mod tests {
         DateTime::UNIX_EPOCH + TimeDelta::days(20_000)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "every time of the facts may be unknown")]
     fn before(seconds: i64) -> Option<DateTime<Utc>> {
         Some(now() - TimeDelta::seconds(seconds))
     }

@@ -131,8 +131,8 @@ pub(super) async fn by_skus(asker: &Asker, skus: &[&str]) -> Answer<Vec<Product>
         let alternatives: Vec<String> = fields.iter().map(|field| format!("{field} IN ({list})")).collect();
         let chunk = asker.records(&mapping, &alternatives.join(" OR ")).await?;
         // SOQL compares texts without regard to case; a SKU is what it is.
-        let asked = |product: &Product| skus.contains(&product.sku.as_str());
-        found.extend(holders(&mapping, &chunk).into_iter().filter(asked));
+        let is_wanted = |product: &Product| skus.contains(&product.sku.as_str());
+        found.extend(holders(&mapping, &chunk).into_iter().filter(is_wanted));
     }
     Ok(found)
 }

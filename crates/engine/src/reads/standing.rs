@@ -26,7 +26,7 @@ use crate::live;
 use crate::problem::Answer;
 
 /// A look is good for so long.
-const GOOD_FOR: Duration = Duration::from_millis(1_000);
+const GOOD_FOR: Duration = Duration::from_secs(1);
 /// A look that is older is not used while a new one is taken.
 const USABLE_FOR: Duration = Duration::from_secs(3);
 

@@ -68,8 +68,7 @@ impl ResolvedMapping {
             return None;
         }
         let is_new = |field: &&SelectedField| !held.fields.iter().any(|known| known.name == field.name);
-        let gained: Vec<&str> =
-            self.fields.iter().filter(is_new).map(|field| field.name.as_str()).collect();
+        let gained: Vec<&str> = self.fields.iter().filter(is_new).map(|field| field.name.as_str()).collect();
         side::may_bring(self, &gained).then_some(gained)
     }
 }

@@ -66,7 +66,7 @@ impl Lanes {
                     return Err(error.into());
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection of readers broke; it is asked again on a new one")
+                    tracing::debug!(%error, "a connection of readers broke; it is asked again on a new one");
                 }
             }
         }

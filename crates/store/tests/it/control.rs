@@ -343,7 +343,8 @@ async fn a_job_ends_together_with_its_audit_entry(pool: PgPool) {
         took_ms: None,
     };
     let key = world.lease.key();
-    let ending = Ending { state: JobState::Done, problem: None, act: Some(act), closing: None, brought: None };
+    let ending =
+        Ending { state: JobState::Done, problem: None, act: Some(act), closing: None, brought: None };
     jobs::finish_with(&world.store, key, job.id, ending).await.unwrap();
     assert_eq!(jobs::get(&world.store, job.id).await.unwrap().state, JobState::Done);
     assert_eq!(audit::list(&world.store, None, 10).await.unwrap().len(), 1);
