@@ -148,11 +148,11 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let mut flags = outcome?;
     flags.retain(|flag| only.is_none_or(|only| only.name() == flag.name));
-    let shows = |name| flags.iter().any(|flag| flag.name == name);
+    let is_among = |name| flags.iter().any(|flag| flag.name == name);
     let mut comparison =
-        if shows(FlagName::CompareReads) { Some(reads::comparison(&engine).await?) } else { None };
+        if is_among(FlagName::CompareReads) { Some(reads::comparison(&engine).await?) } else { None };
     let mut processes =
-        if shows(FlagName::ShadowReads) { flags::processes(&engine).await? } else { Vec::new() };
+        if is_among(FlagName::ShadowReads) { flags::processes(&engine).await? } else { Vec::new() };
     let shown: Vec<Shown> = flags
         .into_iter()
         .map(|flag| {
