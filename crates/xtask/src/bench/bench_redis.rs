@@ -93,15 +93,18 @@ impl BenchRedis {
         Ok(Asking { answers: BufReader::new(questions.try_clone()?), questions })
     }
 
-    /// Stores a small value under each of the keys.
-    pub fn fill(&self, keys: impl Iterator<Item = String>) -> Result<()> {
+    /// Stores a small value under each of the keys, for so many seconds; 0: for ever.
+    pub fn fill(&self, keys: impl Iterator<Item = String>, seconds: u64) -> Result<()> {
         /// So many questions are under way before the answers are read.
         const AT_ONCE: usize = 10_000;
         let mut asking = self.connect()?;
         let mut text = String::new();
         let mut under_way = 0;
         for key in keys {
-            write_words(&mut text, &["SET", &key, "v"]);
+            match seconds {
+                0 => write_words(&mut text, &["SET", &key, "v"]),
+                _ => write_words(&mut text, &["SET", &key, "v", "EX", &seconds.to_string()]),
+            }
             under_way += 1;
             if under_way == AT_ONCE {
                 asking.send(&text)?;

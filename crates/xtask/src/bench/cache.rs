@@ -26,6 +26,9 @@ pub struct Args {
     /// Keys in the cache, of which every tenth matches the pattern that is flushed
     #[arg(long, default_value_t = 10_000_000)]
     keys: u64,
+    /// Seconds after which a key expires, as most keys of caches do; 0: never. Where any key does, a flush walks twice
+    #[arg(long, default_value_t = 86_400)]
+    expires: u64,
     /// Seconds of a steady stream; 0 leaves it out
     #[arg(long, default_value_t = 60)]
     seconds: u64,
@@ -58,10 +61,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let place = Place::make(&workspace)?;
     let redis = BenchRedis::start(place.folder())?;
     let mut table = Table::default();
-    table.heading(&format!("{} keys in Redis, every tenth matches {PATTERN}", args.keys));
+    let expiry = match args.expires {
+        0 => "none of them expires".to_owned(),
+        seconds => format!("each expires after {seconds} s"),
+    };
+    table.heading(&format!("{} keys in Redis, every tenth matches {PATTERN}, {expiry}", args.keys));
     let org = start_org(&place, &redis, args.products)?;
-    redis.fill((0..args.keys).map(name))?;
-    flush(&place, &redis, args.keys, &mut table)?;
+    redis.fill((0..args.keys).map(name), args.expires)?;
+    flush(&place, &redis, args, &mut table)?;
     if args.seconds > 0 {
         table.heading(&format!(
             "Events of {} products of a simulated org into {}, embedded; a synced write of 8 kB takes {:.2} ms",
@@ -96,7 +103,8 @@ fn start_org(place: &Place, redis: &BenchRedis, products: u64) -> Result<BenchOr
 }
 
 /// One pattern among many other keys: by redis-cli, and by us.
-fn flush(place: &Place, redis: &BenchRedis, keys: u64, table: &mut Table) -> Result<()> {
+fn flush(place: &Place, redis: &BenchRedis, args: &Args, table: &mut Table) -> Result<()> {
+    let keys = args.keys;
     let matching = keys.div_ceil(10);
     let begun = Instant::now();
     let plan = measured::run(&mut place.shadow_sync(&["flush", "--pattern", PATTERN, "--dry-run"]))?;
@@ -113,7 +121,7 @@ fn flush(place: &Place, redis: &BenchRedis, keys: u64, table: &mut Table) -> Res
     ensure!(redis.keys()? == keys - matching, "redis-cli left keys behind");
     table.fact("redis-cli --scan | xargs redis-cli unlink", &in_seconds(by_hand));
 
-    redis.fill((0..keys).step_by(10).map(name))?;
+    redis.fill((0..keys).step_by(10).map(name), args.expires)?;
     redis.forget_latencies()?;
     let is_over = AtomicBool::new(false);
     let (ours, pings) = thread::scope(|scope| {
@@ -179,7 +187,7 @@ fn invalidate(
     thread::sleep(Duration::from_secs(8));
 
     let skus = sql("select sku from sf_product_shadow")?;
-    redis.fill(skus.lines().map(key_of))?;
+    redis.fill(skus.lines().map(key_of), args.expires)?;
     let from: u64 = sql("select position from shadow_sync.log_head")?.parse()?;
     let changes = args.seconds * u64::from(args.per_second);
     let is_over = AtomicBool::new(false);
