@@ -109,6 +109,9 @@ fn rust_tests(workspace: &Workspace, stage: &mut Stage<'_>) -> Result<bool> {
     words.extend(["--", "--skip", KILL]);
     let keychain = Keychain::new()?;
     let mut command = keychain.around(workspace.cargo(&words));
+    // Most behaviours wait: for leases to run out, for a silence to be noticed, for a second deletion.
+    let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+    command.env("RUST_TEST_THREADS", threads.to_string());
     stage.command(command.env("DATABASE_URL", server.url("postgres")))
 }
 

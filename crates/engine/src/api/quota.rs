@@ -107,8 +107,14 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store) -> Answer<QuotaV
     let seen = api_usage::quota_since(store, CALLS, now - TimeDelta::hours(6)).await?;
     let samples: Vec<Seen> =
         seen.iter().map(|sample| Seen { at: sample.at, org_used: sample.used }).collect();
-    let last = seen.last();
-    let max = last.map_or(used.daily_limit, |last| last.maximum);
+    // What this process heard last may not be written down yet; what another heard later is.
+    let last = seen.last().map(|last| (last.at, last.used, last.maximum));
+    let heard = open.calls.usage().map(|(_, at)| (at, used.org_used, used.daily_limit));
+    let (at, org_used, max) = last
+        .into_iter()
+        .chain(heard)
+        .max_by_key(|(at, ..)| *at)
+        .map_or((None, used.org_used, used.daily_limit), |(at, used, max)| (Some(at), used, max));
     let mut purposes: BTreeMap<String, u32> = BTreeMap::new();
     let mut hours: BTreeMap<DateTime<Utc>, u32> = BTreeMap::new();
     let waiting = open.calls.waiting();
@@ -137,7 +143,7 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store) -> Answer<QuotaV
     }
     let ours = purposes.iter().map(|purpose| purpose.calls).sum();
     Ok(QuotaView {
-        used: last.map_or(whole(used.org_used), |last| whole(last.used)).max(ours),
+        used: whole(org_used).max(ours),
         max: whole(max),
         ours,
         reserve: 1.0 - limits.org_stop,
@@ -147,7 +153,7 @@ pub(crate) async fn view(open: &OpenEnvironment, store: &Store) -> Answer<QuotaV
         exhausted_at: forecast(&samples, max, limits).and_then(|forecast| forecast.spent_at),
         stopped: open.quota.stopped().into_iter().filter_map(background).collect(),
         limits: others,
-        at: last.map(|last| last.at),
+        at,
     })
 }
 
