@@ -381,3 +381,36 @@ async fn no_reader_goes_back_in_time_while_a_record_changes_under_it(pool: PgPoo
     let hits: u32 = [a, b, c].iter().filter_map(|sources| sources.get("cache")).sum();
     assert!(hits > 0, "the cache answered nobody");
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_cache_that_comes_back_with_old_data_answers_nobody_before_it_is_deleted(pool: PgPool) {
+    let (world, mut redis, daemon) = cached(pool).await;
+    world.age_reads().await;
+    let (product, sku) = crate::reads::a_product(&world).await;
+    let path = format!("/v1/products/{}", encoded(&sku));
+    world.until_true("it is cached", async || ask(&daemon, &path).await.1["source"] == "cache").await;
+    redis.run(&["SAVE"]).await;
+    redis.kill();
+
+    let name = "Renamed while the cache was away";
+    world.org.org().update("Product2", &product, &json!({ "Name": name })).unwrap();
+    world.until_value("sf_product_shadow", "product_id", &product, "name", Some(name)).await;
+    redis.start_again().await;
+    assert!(redis.size().await > 0, "it has its data from disk");
+    world
+        .until_true("the cache answers again, and never what it was", async || {
+            let (_, body) = ask(&daemon, &path).await;
+            assert_eq!(body["product"]["name"], name, "{body}");
+            body["source"] == "cache"
+        })
+        .await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn while_deletion_is_held_by_hand_readers_go_without_the_cache(pool: PgPool) {
+    let (world, _redis, daemon) = cached(pool).await;
+    engine::api::cache::hold(&world.engine, true).await.unwrap();
+    until_source(&world, &daemon, "shadow").await;
+    engine::api::cache::hold(&world.engine, false).await.unwrap();
+    until_source(&world, &daemon, "cache").await;
+}

@@ -1,11 +1,14 @@
 //! Which masters hold which keys.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::FutureExt;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
+use redis::cluster_async::{ClusterConnection, Connect};
 use redis::cluster_routing::Slot;
-use redis::{IntoConnectionInfo, TlsMode, Value};
+use redis::{AsyncConnectionConfig, Cmd, IntoConnectionInfo, Pipeline, RedisFuture, TlsMode, Value};
 
 use crate::Error;
 use crate::connect::{Node, ensure_tls_provider};
@@ -25,8 +28,56 @@ pub(crate) struct Master {
     pub slots: BTreeSet<u16>,
 }
 
+/// How many connections to nodes of clusters this process has made: they are made anew behind their callers' back.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
+/// Rises whenever a connection to a node of any cluster is made.
+pub(crate) fn made() -> u64 {
+    MADE.load(Ordering::SeqCst)
+}
+
 /// A connection that follows the cluster's redirections.
-pub(crate) async fn connection(options: &Options) -> Result<ClusterConnection, Error> {
+pub(crate) type Cluster = ClusterConnection<Counted>;
+
+/// A connection to one node of a cluster, counted when it is made.
+#[derive(Clone)]
+pub(crate) struct Counted(MultiplexedConnection);
+
+impl Connect for Counted {
+    fn connect_with_config<'a, T>(info: T, config: AsyncConnectionConfig) -> RedisFuture<'a, Self>
+    where
+        T: IntoConnectionInfo + Send + 'a,
+    {
+        async move {
+            let connection = MultiplexedConnection::connect_with_config(info, config).await?;
+            MADE.fetch_add(1, Ordering::SeqCst);
+            Ok(Self(connection))
+        }
+        .boxed()
+    }
+}
+
+impl ConnectionLike for Counted {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.0.req_packed_command(cmd)
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.0.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.0.get_db()
+    }
+}
+
+/// Connects to a cluster.
+pub(crate) async fn connection(options: &Options) -> Result<Cluster, Error> {
     let address = options.hosts_text();
     let place = Place { address: &address, user: options.user() };
     let connected = async {
@@ -53,7 +104,7 @@ pub(crate) async fn connection(options: &Options) -> Result<ClusterConnection, E
         if let Some(certificates) = options.certificates() {
             builder = builder.certs(certificates);
         }
-        builder.build()?.get_async_connection().await
+        builder.build()?.get_async_generic_connection::<Counted>().await
     };
     // Several nodes may have to be tried.
     let connected = tokio::time::timeout(2 * options.connect_timeout, connected).await;

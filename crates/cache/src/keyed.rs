@@ -1,16 +1,16 @@
 //! The shared connection for commands that name their keys.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::ConnectionLike;
-use redis::cluster_async::ClusterConnection;
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisFuture, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::Error;
-use crate::cluster;
+use crate::cluster::{self, Cluster};
 use crate::connect::Node;
 use crate::error::Place;
 use crate::options::{Options, Topology};
@@ -22,11 +22,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Keyed {
     options: Arc<Options>,
     state: Mutex<State>,
+    /// How many connections there have been: tells a broken one from its successor.
+    made: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
-    /// How many connections there have been: tells a broken one from its successor.
+    /// The number of the connection.
     generation: u64,
     connection: Option<Connection>,
     failed: Option<(Instant, Error)>,
@@ -38,7 +40,7 @@ pub(crate) enum Connection {
     /// The one server.
     Node(Node),
     /// It follows the cluster's redirections by itself.
-    Cluster(ClusterConnection),
+    Cluster(Cluster),
 }
 
 impl ConnectionLike for Connection {
@@ -71,7 +73,17 @@ impl ConnectionLike for Connection {
 
 impl Keyed {
     pub fn new(options: Arc<Options>) -> Self {
-        Self { options, state: Mutex::default() }
+        Self { options, state: Mutex::default(), made: AtomicU64::new(0) }
+    }
+
+    /// Rises whenever a connection to any server is made anew, before its first answer.
+    pub fn generation(&self) -> u64 {
+        self.made.load(Ordering::SeqCst) + cluster::made()
+    }
+
+    /// Connects where there is no connection.
+    pub async fn connect(&self) -> Result<(), Error> {
+        self.connection().await.map(|_| ())
     }
 
     /// Carries out one command that may be carried out twice: a connection that broke is made anew, once.
@@ -134,7 +146,8 @@ impl Keyed {
         };
         match made {
             Ok(connection) => {
-                state.generation += 1;
+                // Before anybody can use it.
+                state.generation = self.made.fetch_add(1, Ordering::SeqCst) + 1;
                 state.failed = None;
                 state.connection = Some(connection.clone());
                 Ok((state.generation, connection))

@@ -55,6 +55,21 @@ impl Cache {
     pub fn address(&self) -> String {
         self.options.to_string()
     }
+
+    /// Rises whenever a connection for single keys is made anew, to any server and before its first answer: what was
+    /// known of the servers before may no longer hold. Clones share it.
+    ///
+    /// - **Shape:** in a cluster it may also rise for other caches of this process.
+    pub fn generation(&self) -> u64 {
+        self.keyed.generation()
+    }
+
+    /// Connects for single keys where there is no connection.
+    ///
+    /// - **Errors:** as those of any command.
+    pub async fn connect(&self) -> Result<(), Error> {
+        self.keyed.connect().await
+    }
 }
 
 impl fmt::Debug for Cache {

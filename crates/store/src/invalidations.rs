@@ -329,6 +329,22 @@ pub async fn standing(store: &Store, last: Option<i64>) -> Result<Standing, Erro
     Ok(Standing { waiting: row.waiting, oldest: row.oldest, second: row.second })
 }
 
+/// For how long the oldest order has waited, of those up to `last` where it is given, whose keys may still hold what
+/// readers must not see; none where there is none. Patterns matter only where an order is about everything: keys of ours
+/// are named by templates.
+pub async fn overdue(store: &Store, last: Option<i64>) -> Result<Option<Duration>, Error> {
+    let seconds = sqlx::query_scalar!(
+        r#"select extract(epoch from clock_timestamp() - min(created_at))::float8 as "seconds"
+             from shadow_sync.invalidations
+            where done_at is null and (keys_at is null or whole and patterns_at is null)
+              and ($1::bigint is null or id <= $1)"#,
+        last,
+    )
+    .fetch_one(store.pool())
+    .await?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}
+
 /// The number of the newest order; 0 without one.
 pub async fn last(store: &Store) -> Result<i64, Error> {
     let last =

@@ -22,7 +22,8 @@ const HELD: &str = "cache-held";
 const TROUBLE: &str = "cache-trouble";
 /// The pause after the first failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Short, because readers do without the cache until it was told what it missed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who holds deletion back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +88,7 @@ impl Desk {
     }
 
     /// Notes that the servers were looked at, or must be.
-    pub(super) fn set_looked(&self, at: Option<Instant>) {
+    pub(crate) fn set_looked(&self, at: Option<Instant>) {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 

@@ -31,6 +31,7 @@ mod servers;
 
 pub(crate) use desk::{Desk, Held, held, release_by_hand, set_held, trouble};
 pub(crate) use rules::{Rules, rules};
+pub(crate) use servers::are_known;
 
 /// The lease of who deletes.
 pub(crate) const INVALIDATE: &str = "invalidate";

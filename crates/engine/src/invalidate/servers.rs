@@ -48,6 +48,12 @@ fn identity(server: &Server) -> String {
     format!("{} {}", server.run_id, server.replication_id)
 }
 
+/// Whether all of the servers are those of which every order since was delivered or waits.
+pub(crate) fn are_known(known: &[CacheServer], servers: &[Server]) -> bool {
+    let is_known = |server: &Server| known.iter().any(|known| known.run_id == identity(server));
+    servers.iter().all(is_known)
+}
+
 fn started_at(server: &Server) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(server.started_at_unix_ms?)
 }
@@ -131,5 +137,13 @@ mod tests {
         let mut promoted = server("1", 0, 9);
         promoted.replication_id = "other".to_owned();
         assert_eq!(told(&[known("1")], promoted), Redelivery::Recent(AGAIN), "became a master");
+    }
+
+    #[test]
+    fn one_server_that_nobody_knows_is_enough() {
+        let (one, two) = (server("1", 0, 0), server("2", 0, 0));
+        assert!(are_known(&[known("1")], std::slice::from_ref(&one)));
+        assert!(!are_known(&[known("1")], &[one, two.clone()]));
+        assert!(!are_known(&[], &[two]));
     }
 }

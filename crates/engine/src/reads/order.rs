@@ -1,9 +1,12 @@
 //! The order of every answer: the cache, the shadow, then Salesforce where the shadow is too old or does not know, then the shadow
 //! again, marked stale.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use store::Store;
+use tokio::time::timeout;
 
 use super::compare;
 use super::fallback::{Fallback, NotAsked};
@@ -13,6 +16,9 @@ use super::standing::{Serving, Standing, standing};
 use super::write_through::{Looked, WriteThrough};
 use super::{Asked, Source, Told, nobody};
 use crate::problem::{Answer, Problem};
+
+/// How long a reader waits to learn how the tables stand before Salesforce is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers a question.
 ///
@@ -35,15 +41,19 @@ async fn answer<Q: Question>(environment: &Asked, question: Q, limit: TimeDelta)
     let look = Look::take::<Q>(environment).await;
     let mut kept = None;
     if look.serving() == Serving::Shadow && look.is_ready {
+        let now = environment.calls.salesforce_now();
         // Before the row is read: what is read now may be cached only if no flush comes in between.
         let ticket = match look.cache(environment, &question).await {
-            Looked::Hit(told) if !is_older(told.as_of, limit, environment) => return Ok(told),
+            Looked::Hit(told) if !is_older(told.as_of, limit, now) => {
+                return Ok(Told { as_of: told.as_of.min(now), ..told });
+            }
             Looked::Hit(_) | Looked::Nothing => None,
             Looked::Leased(ticket) => Some(ticket),
         };
         let seen = look.shadow(environment, &question).await;
-        if let Some(told) = seen.and_then(tell) {
-            if !is_older(told.as_of, limit, environment) {
+        let now = environment.calls.salesforce_now();
+        if let Some(told) = seen.and_then(|seen| tell(seen, now)) {
+            if !is_older(told.as_of, limit, now) {
                 if let (Some(ticket), Some(value)) = (ticket, &told.value) {
                     WriteThrough::fill(environment, ticket, value, told.as_of);
                 }
@@ -81,7 +91,7 @@ async fn last_resort<Q: Question>(
     }
     if look.is_ready
         && let Some(seen) = look.shadow(environment, question).await
-        && let Some(told) = tell(seen)
+        && let Some(told) = tell(seen, environment.calls.salesforce_now())
     {
         return Ok(Told { is_stale: true, ..told });
     }
@@ -101,16 +111,18 @@ impl Look {
         let Some(store) = environment.database.try_store() else {
             return Self { store: None, standing: None, is_ready: false };
         };
-        match standing(environment, &store).await {
-            Ok(standing) => {
+        match timeout(PATIENCE, standing(environment, &store)).await {
+            Ok(Ok(standing)) => {
                 let is_ready = standing.is_ready(Q::objects());
-                Self { store: Some(store), standing: Some(standing), is_ready }
+                return Self { store: Some(store), standing: Some(standing), is_ready };
             }
-            Err(problem) => {
-                doubted(environment, &problem);
-                Self { store: None, standing: None, is_ready: false }
+            Ok(Err(problem)) => doubted(environment, &problem),
+            Err(_) => {
+                tracing::warn!("readers cannot be given the shadow: the database does not answer in time");
+                environment.database.doubt();
             }
         }
+        Self { store: None, standing: None, is_ready: false }
     }
 
     fn serving(&self) -> Serving {
@@ -119,9 +131,10 @@ impl Look {
 
     /// What the cache says.
     async fn cache<Q: Question>(&self, environment: &Asked, question: &Q) -> Looked<Q::Value> {
-        match self.standing.as_ref().and_then(|standing| question.cache_key(standing)) {
-            Some(key) => environment.reads.cache.look(key).await,
-            None => Looked::Nothing,
+        let key = self.standing.as_ref().and_then(|standing| question.cache_key(standing));
+        match (key, &self.store) {
+            (Some(key), Some(store)) => WriteThrough::look(environment, store, key).await,
+            _ => Looked::Nothing,
         }
     }
 
@@ -145,10 +158,12 @@ fn doubted(environment: &Asked, problem: &Problem) {
 }
 
 /// What the shadow says as an answer; none where it does not know.
-fn tell<T>(seen: Shadowed<T>) -> Option<Told<T>> {
+///
+/// - `now`: by Salesforce's clock. No answer is newer, whatever a clock that was wrong for a while wrote down.
+fn tell<T>(seen: Shadowed<T>, now: DateTime<Utc>) -> Option<Told<T>> {
     // Where nobody knows how complete a table is, its answer is as old as can be.
     let told = |value, as_of: Option<DateTime<Utc>>| {
-        let as_of = as_of.unwrap_or(DateTime::UNIX_EPOCH);
+        let as_of = as_of.unwrap_or(DateTime::UNIX_EPOCH).min(now);
         Some(Told { value, source: Source::Shadow, as_of, is_stale: false })
     };
     match seen {
@@ -158,8 +173,9 @@ fn tell<T>(seen: Shadowed<T>) -> Option<Told<T>> {
     }
 }
 
-fn is_older(as_of: DateTime<Utc>, limit: TimeDelta, environment: &Asked) -> bool {
-    environment.calls.salesforce_now() - as_of > limit
+/// Whether an answer is older than a reader takes it; to who takes no age at all, every answer is.
+fn is_older(as_of: DateTime<Utc>, limit: TimeDelta, now: DateTime<Utc>) -> bool {
+    limit <= TimeDelta::zero() || now - as_of > limit
 }
 
 /// Asks Salesforce, or waits for who asks it already.
@@ -190,6 +206,32 @@ fn have_fetched<Q: Question>(environment: &Asked, kept: Option<&Told<Q::Value>>,
     });
 }
 
-fn delta(span: std::time::Duration) -> TimeDelta {
+fn delta(span: Duration) -> TimeDelta {
     TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    #[test]
+    fn who_takes_no_age_at_all_is_answered_by_salesforce_whatever_the_time_of_an_answer() {
+        assert!(is_older(at(1_000), TimeDelta::zero(), at(10)));
+        assert!(is_older(at(10), TimeDelta::zero(), at(10)));
+        assert!(!is_older(at(5), TimeDelta::seconds(5), at(10)));
+        assert!(is_older(at(4), TimeDelta::seconds(5), at(10)));
+    }
+
+    #[test]
+    fn no_answer_is_newer_than_now() {
+        let as_of = |seen| tell::<()>(seen, at(10)).map(|told| told.as_of);
+        assert_eq!(as_of(Shadowed::Found { value: (), as_of: Some(at(600)) }), Some(at(10)));
+        assert_eq!(as_of(Shadowed::Absent(Some(at(600)))), Some(at(10)));
+        assert_eq!(as_of(Shadowed::Absent(Some(at(7)))), Some(at(7)));
+        assert_eq!(as_of(Shadowed::Doubtful), None);
+    }
 }

@@ -13,7 +13,7 @@ use shadow::{Mapping, SelectedField};
 use store::flags::{self, Flag};
 use store::readers::{Kept, ReadStanding};
 use store::workers::ShadowReads;
-use store::{Store, live_facts, selected_fields};
+use store::{Store, invalidations, live_facts, selected_fields};
 
 use super::Asked;
 use super::question::ObjectPlace;
@@ -21,7 +21,7 @@ use super::write_through::key_of;
 use crate::api::flags::forced_shadow_reads;
 use crate::clock;
 use crate::environment::OpenEnvironment;
-use crate::invalidate::{Rules, rules};
+use crate::invalidate::{Rules, held, rules};
 use crate::live;
 use crate::problem::Answer;
 
@@ -29,6 +29,8 @@ use crate::problem::Answer;
 const GOOD_FOR: Duration = Duration::from_secs(1);
 /// A look that is older is not used while a new one is taken.
 const USABLE_FOR: Duration = Duration::from_secs(3);
+/// Readers go without the cache while orders to delete wait for longer than this, or than twice the flush delay.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// Whom readers are answered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub(crate) struct Standing {
     taken: Instant,
     /// Whom readers are answered by.
     pub serving: Serving,
-    /// By which keys answers are cached; none without a cache.
+    /// By which keys answers are cached; none without a cache, or while it may hold what should be deleted.
     rules: Option<Rules>,
     objects: [ObjectStanding; 3],
 }
@@ -180,7 +182,7 @@ async fn look(environment: &OpenEnvironment, store: &Store) -> Answer<Arc<Standi
     for standing in stand(environment, store, by_reads).await? {
         objects[standing.0 as usize] = standing.1;
     }
-    let rules = if environment.reads.cache.is_there() {
+    let rules = if environment.reads.cache.is_there() && is_kept_clean(environment, store).await? {
         let mappings: Vec<Mapping> = ObjectPlace::ALL.iter().map(|place| place.mapping()).collect();
         Some(rules(store, &mappings).await?)
     } else {
@@ -189,6 +191,15 @@ async fn look(environment: &OpenEnvironment, store: &Store) -> Answer<Arc<Standi
     let standing = Arc::new(Standing { taken, serving, rules, objects });
     *environment.reads.standing.last.write().unwrap_or_else(PoisonError::into_inner) = Some(standing.clone());
     Ok(standing)
+}
+
+/// Whether keys are deleted from the cache as they should: nobody holds that back, and nothing waits for long.
+async fn is_kept_clean(environment: &OpenEnvironment, store: &Store) -> Result<bool, store::Error> {
+    if held(store).await?.is_some() {
+        return Ok(false);
+    }
+    let most = OVERDUE.max(environment.config.flush_delay * 2);
+    Ok(invalidations::overdue(store, None).await?.is_none_or(|waited| waited <= most))
 }
 
 async fn stand(
