@@ -248,8 +248,21 @@ async fn rules_are_tried_and_probed_before_they_are_declared_complete(pool: PgPo
     let (code, _, told) =
         run(&world, &["cache", "rules", "Product2", "--pattern", "catalog:*", "--template", "shop:{sku}"])
             .await;
-    assert_eq!(code, Some(3), "{told}");
+    assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("shop:*"), "{told}");
+    for everything in ["*", "?*", "[^a]*"] {
+        let rules = ["cache", "rules", "Product2", "--template", "catalog:product:{sku}", "--pattern"];
+        let (code, _, told) = run(&world, &[&rules[..], &[everything]].concat()).await;
+        assert_eq!(code, Some(2), "{everything}: {told}");
+        assert!(told.contains("every key of the server") && told.contains("SS-8026"), "{everything}: {told}");
+    }
+    let (code, printed, told) = run(&world, &["cache", "try", "Product2", "none", "--json"]).await;
+    let failure: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (code, printed.as_str(), &failure["error"]["code"]),
+        (Some(2), "", &"SS-8027".into()),
+        "{told}"
+    );
     let (code, printed, told) = run(&world, &["cache", "declare", "Product2"]).await;
     assert_eq!(code, Some(0), "{told}");
     assert!(printed.contains("catalog:product:{sku}"), "{printed}");
@@ -265,9 +278,11 @@ async fn without_a_cache_it_is_said(pool: PgPool) {
     let world = World::start(pool).await;
     let refused = cache::preview(&world.engine, FlushScope::All).await.unwrap_err();
     assert_eq!(refused.code, "SS-8020");
-    let (code, _, told) = run(&world, &["flush", "--all"]).await;
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("redis_url"), "{told}");
+    for arguments in [&["flush", "--all"][..], &["cache", "probe"], &["cache", "try", "Product2", "none"]] {
+        let (code, _, told) = run(&world, arguments).await;
+        assert_eq!(code, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains("redis_url"), "{arguments:?}: {told}");
+    }
     let (code, printed, _) = run(&world, &["cache"]).await;
     assert_eq!(code, Some(0));
     assert!(printed.contains("No cache is configured"), "{printed}");

@@ -269,7 +269,7 @@ async fn what_would_be_open_to_everybody_is_wrong_usage(pool: PgPool) {
         (&["catch-up", "--since", "0h"], "2h, 3d"),
         (&["catch-up", "Contract"], "Product2"),
         (&["flags", "set", "reads", "on"], "shadow-reads"),
-        (&["dead-letters", "discard"], "<ID>"),
+        (&["dead-letters", "discard"], "<ID|--all>"),
     ] {
         let (code, _, told) = run(&world, arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {told}");

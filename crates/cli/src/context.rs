@@ -1,14 +1,16 @@
 //! What every command is given: where the configuration is, which environment is meant, how to print.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use anyhow::Context as _;
 use engine::api::cache::{self, Drained};
 use engine::api::environments::{self, EnvironmentKind};
 use engine::api::sign_in::{self, SignInState};
 use engine::{Engine, Host, HostName, Problem};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::words::{count, harmless};
 
@@ -25,6 +27,8 @@ pub enum Exit {
     Failed,
     /// A person stopped it with Ctrl-C.
     Interrupted,
+    /// Nobody reads what it prints any more.
+    Unread,
 }
 
 impl Exit {
@@ -36,8 +40,45 @@ impl Exit {
             Self::WrongUsage => 2,
             Self::Failed => 3,
             Self::Interrupted => 130,
+            // What SIGPIPE would have made of it.
+            Self::Unread => 141,
         }
     }
+}
+
+/// Whoever read standard output does not any more: there is nobody to print for, and nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread;
+
+impl std::error::Error for Unread {}
+
+impl std::fmt::Display for Unread {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("nobody reads standard output any more")
+    }
+}
+
+/// Prints a line to standard output.
+///
+/// - **Errors:** [`Unread`] where its reader went away; whatever else is in the way.
+pub fn print_line(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    match writeln!(output, "{text}").and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Unread.into()),
+        done => done.context("Standard output cannot be written"),
+    }
+}
+
+/// Writes to standard error, where that is read; there is nowhere else to say that it is not.
+pub fn say(text: &str) {
+    let mut output = std::io::stderr().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// The problem that an error is, if it is one.
+pub fn problem_of(error: &anyhow::Error) -> Option<&Problem> {
+    let boxed = || error.downcast_ref::<Box<Problem>>().map(AsRef::as_ref);
+    error.downcast_ref::<Problem>().or_else(boxed)
 }
 
 /// The options that every command shares.
@@ -104,27 +145,29 @@ impl Context {
     }
 
     /// Prints `value` as JSON, or `text` for people.
-    #[expect(clippy::print_stdout, reason = "printing is what the command line does")]
     pub fn print<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         if self.args.json {
-            println!("{}", serde_json::to_string_pretty(value)?);
-        } else {
-            let text = harmless(&text());
-            if !text.is_empty() {
-                println!("{text}");
-            }
+            return print_line(&serde_json::to_string_pretty(value)?);
         }
-        Ok(())
+        match harmless(&text()) {
+            text if text.is_empty() => Ok(()),
+            text => print_line(&text),
+        }
     }
 
     /// Tells a person something beside the result; goes to standard error, so that results can be piped.
-    #[expect(
-        clippy::print_stderr,
-        clippy::unused_self,
-        reason = "printing is what the command line does; with the context at hand"
-    )]
+    #[expect(clippy::unused_self, reason = "with the context at hand")]
     pub fn tell(&self, text: &str) {
-        eprintln!("{}", harmless(text));
+        say(&format!("{}\n", harmless(text)));
+    }
+
+    /// Tells why a command failed: text for people, or one JSON object on one line.
+    pub fn tell_error(&self, error: &anyhow::Error) {
+        if self.args.json {
+            say(&format!("{}\n", error_json(error)));
+        } else {
+            self.tell(&format!("error: {error:#}"));
+        }
     }
 
     /// The engine with nothing open.
@@ -236,9 +279,27 @@ fn left_over(left: &Drained) -> String {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a question goes beside the result")]
+/// Why a command failed, for programs. What is not in the catalogue of problems has no code.
+fn error_json(error: &anyhow::Error) -> serde_json::Value {
+    match problem_of(error) {
+        Some(problem) => json!({ "error": {
+            "code": problem.code,
+            "title": problem.title,
+            "detail": problem.cause,
+            "steps": problem.steps,
+        } }),
+        None => json!({ "error": {
+            "code": null,
+            "title": error.to_string(),
+            "detail": format!("{error:#}"),
+            "steps": [],
+        } }),
+    }
+}
+
+/// Asks beside the result, on standard error.
 fn ask(question: &str) -> anyhow::Result<String> {
-    eprint!("{}", harmless(question));
+    say(&harmless(question));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim().to_owned())

@@ -30,12 +30,13 @@ enum Act {
         ids: Vec<String>,
     },
     /// Close them without another try of the event; their records are fetched, not forgotten
+    #[command(group = clap::ArgGroup::new("which").required(true).multiple(false))]
     Discard {
         /// Their ids, from `dead-letters list`; or --all
-        #[arg(value_name = "ID", required_unless_present = "all")]
+        #[arg(value_name = "ID", group = "which")]
         ids: Vec<String>,
         /// All open ones
-        #[arg(long, conflicts_with = "ids")]
+        #[arg(long, group = "which")]
         all: bool,
     },
 }

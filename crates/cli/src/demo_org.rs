@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use simulator::{DEMO_CLIENT_ID, DEMO_CLIENT_SECRET, DEMO_PASSWORD, DEMO_USERNAME, Options, Simulator};
 
-use crate::context::{Context, Exit};
+use crate::context::{Context, Exit, print_line};
 
 /// Run a simulated Salesforce org with a control page
 #[derive(Debug, clap::Args)]
@@ -103,11 +103,9 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
         "username": DEMO_USERNAME,
         "password": DEMO_PASSWORD,
     });
-    if context.args.json {
-        print_line(&facts.to_string());
-    } else {
-        print_line(&for_people(&simulator, &args));
-    }
+    let line = if context.args.json { facts.to_string() } else { for_people(&simulator, &args) };
+    // The org goes on for whoever read enough.
+    let _ = print_line(&line);
     if args.auto_approve {
         context.tell(
             "warning: every authorization is granted without a click; whoever reaches this port is signed in",
@@ -121,11 +119,6 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     stopped().await?;
     simulator.stop().await;
     Ok(Exit::Done)
-}
-
-#[expect(clippy::print_stdout, reason = "printing is what the command line does")]
-fn print_line(text: &str) {
-    println!("{text}");
 }
 
 fn for_people(simulator: &Simulator, args: &Args) -> String {

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use engine::Engine;
 use engine::api::cache::{self, FlushPlan, FlushScope, FlushState, FlushView};
-use engine::{Engine, Problem};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::context::{Context, Exit};
@@ -12,9 +12,6 @@ use crate::words::{bytes, duration, keys};
 
 /// How often to look how far it is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// What was asked for makes no sense, or a confirmation is missing.
-const NAMED_WRONGLY: [&str; 4] = ["SS-8002", "SS-8020", "SS-8021", "SS-8023"];
 
 /// Delete cache keys: everything of ours, the catalogue, eligibility, one product, one account, or a pattern
 #[derive(Debug, clap::Args)]
@@ -69,19 +66,7 @@ impl Args {
 /// Runs `flush`.
 pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let engine = context.open().await?;
-    match act(&args, &engine, context).await {
-        Err(error) => match error.downcast_ref::<Box<Problem>>() {
-            Some(problem) if NAMED_WRONGLY.contains(&problem.code.as_str()) => {
-                context.tell(&format!("error: {problem}"));
-                Ok(Exit::WrongUsage)
-            }
-            _ => Err(error),
-        },
-        done => done,
-    }
-}
-
-async fn act(args: &Args, engine: &Engine, context: &Context) -> anyhow::Result<Exit> {
+    let engine = &engine;
     let scope = args.scope();
     if args.dry_run {
         let Some(plan) = planned(engine, &scope).await? else { return Ok(Exit::Interrupted) };

@@ -30,7 +30,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use context::{Context, Exit, GlobalArgs};
+use context::{Context, Exit, GlobalArgs, Unread, print_line, problem_of, say};
 
 /// Keeps an exact, fresh copy of the hot part of a Salesforce org in PostgreSQL, and proves that it is right.
 #[derive(Debug, Parser)]
@@ -120,20 +120,24 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(args, context).await,
         Command::DemoOrg(args) => demo_org::run(args, context).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "shadow-sync", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "shadow-sync", &mut script);
+            print_line(String::from_utf8(script)?.trim_end())?;
             Ok(Exit::Done)
         }
     }
 }
 
-/// What is asked for and is not there: an object, a job, a record, an event, a dead letter.
-const NAMED_WRONGLY: [&str; 5] = ["SS-2010", "SS-4004", "SS-7101", "SS-7102", "SS-7103"];
+/// What makes no sense or is not there: an object, a job, a record, an event, a dead letter, a cache, a pattern, an
+/// account's id, a confirmation, rules.
+const NAMED_WRONGLY: [&str; 11] = [
+    "SS-2010", "SS-4004", "SS-7101", "SS-7102", "SS-7103", "SS-8002", "SS-8020", "SS-8021", "SS-8023",
+    "SS-8026", "SS-8027",
+];
 
 /// A command that was not meant like this is wrong usage; everything else failed.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    let problem = error.downcast_ref::<engine::Problem>();
-    let problem = problem.or_else(|| error.downcast_ref::<Box<engine::Problem>>().map(AsRef::as_ref));
-    match problem {
+    match problem_of(error) {
         Some(problem)
             if problem.code.starts_with("SS-51")
                 || problem.code.starts_with("SS-52")
@@ -146,7 +150,6 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 }
 
 /// Says what was not understood, or shows the help that was asked for.
-#[expect(clippy::print_stderr, reason = "printing is what the command line does")]
 fn refused(refusal: &clap::Error) -> ExitCode {
     let code = u8::try_from(refusal.exit_code()).unwrap_or(Exit::WrongUsage.code());
     if !refusal.use_stderr() {
@@ -156,7 +159,7 @@ fn refused(refusal: &clap::Error) -> ExitCode {
     }
     let text = refusal.render();
     let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
-    eprint!("{}", words::harmless(&text));
+    say(&words::harmless(&text));
     ExitCode::from(code)
 }
 
@@ -195,8 +198,9 @@ async fn main() -> ExitCode {
     context.close().await;
     let exit = match outcome {
         Ok(exit) => exit,
+        Err(error) if error.is::<Unread>() => Exit::Unread,
         Err(error) => {
-            context.tell(&format!("error: {error:#}"));
+            context.tell_error(&error);
             exit_of(&error)
         }
     };

@@ -11,7 +11,7 @@ use engine::{Engine, HostName, Problem};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::context::{Context, Exit};
+use crate::context::{Context, Exit, print_line};
 use crate::http::{self, Gate, Reach, Server, Shown, TOKEN_VARIABLE};
 
 /// How long requests that run may take to end when the server stops.
@@ -60,7 +60,7 @@ pub async fn run(args: Args, context: &Context) -> anyhow::Result<Exit> {
     let gate = match Gate::new(reach, &args.hosts, std::env::var(TOKEN_VARIABLE).ok()) {
         Ok(gate) => gate,
         Err(refusal) => {
-            context.tell(&format!("error: {refusal}"));
+            context.tell_error(&refusal.into());
             return Ok(Exit::WrongUsage);
         }
     };
@@ -133,25 +133,26 @@ async fn work(engine: &Engine) -> Box<Problem> {
 }
 
 /// Says where it answers, once it does: one line, JSON if asked.
-#[expect(clippy::print_stdout, reason = "printing is what the command line does")]
 fn tell_where(server: &Server, has_tls: bool, engine: &Engine, context: &Context) -> anyhow::Result<()> {
     let environment = engine.environment()?;
     let address = format!("{}://{}", if has_tls { "https" } else { "http" }, server.address());
     let is_simulated = environment.config().is_demo();
-    if context.args.json {
-        let line = json!({
+    let line = if context.args.json {
+        let facts = json!({
             "listening": address,
             "environment": environment.name(),
             "isSimulated": is_simulated,
         });
-        println!("{line}");
+        facts.to_string()
     } else {
         let simulated = if is_simulated { ", a simulated org" } else { "" };
-        println!(
+        format!(
             "Keeping {}{simulated} live. Metrics and health at {address}. Ctrl-C drains and ends.",
             environment.name()
-        );
-    }
+        )
+    };
+    // A daemon goes on whether or not somebody reads it.
+    let _ = print_line(&line);
     Ok(())
 }
 

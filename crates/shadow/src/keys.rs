@@ -49,6 +49,17 @@ pub enum InvalidRules {
     /// A template cannot be used.
     #[error(transparent)]
     Template(#[from] InvalidTemplate),
+    /// A pattern with nothing that stands for itself.
+    #[error(
+        "The pattern {pattern} may match every key of the server, so every change of {object} and every flush would \
+         delete other programs' keys, too. Write what its keys begin with, such as catalog:*"
+    )]
+    Everything {
+        /// The object.
+        object: ObjectName,
+        /// The pattern.
+        pattern: Pattern,
+    },
     /// Keys of a template would outlive a flush of the patterns.
     #[error(
         "No pattern of {object} matches every key of the template {template}, so a flush of the patterns would leave \
@@ -88,8 +99,8 @@ impl KeyRules {
 
     /// Reads what a person wrote for an object.
     ///
-    /// - **Errors:** a text that is no pattern or template, a column that there is not, a template whose keys no
-    ///   pattern matches.
+    /// - **Errors:** a text that is no pattern or template, a pattern that may match every key, a column that there is
+    ///   not, a template whose keys no pattern matches.
     pub fn parse(
         mapping: &Mapping,
         parent: Option<&Mapping>,
@@ -99,6 +110,9 @@ impl KeyRules {
         let mut rules = Self { patterns: Vec::new(), templates: Vec::new(), is_complete: false };
         for text in patterns {
             let pattern = Pattern::parse(text)?;
+            if pattern.is_everything() {
+                return Err(InvalidRules::Everything { object: mapping.object.clone(), pattern });
+            }
             if !rules.patterns.contains(&pattern) {
                 rules.patterns.push(pattern);
             }
@@ -185,6 +199,11 @@ mod tests {
             KeyRules::parse(&product, None, &["catalog:*".into()], &["shop:{sku}".into()]).unwrap_err();
         assert!(refused.to_string().contains("shop:*"), "{refused}");
         assert!(KeyRules::parse(&product, None, &["catalog:?".into()], &["catalog:{sku}".into()]).is_err());
+        for everything in ["*", "**", "?*", "[^a]*"] {
+            let patterns = ["catalog:*".to_owned(), everything.to_owned()];
+            let error = KeyRules::parse(&product, None, &patterns, &["catalog:{sku}".into()]).unwrap_err();
+            assert!(matches!(error, InvalidRules::Everything { .. }), "{everything}: {error}");
+        }
     }
 
     #[test]

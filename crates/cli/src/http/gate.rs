@@ -78,7 +78,8 @@ impl Gate {
         }
         // A proxy on this machine brings requests from elsewhere to the loopback address.
         let is_private = is_loopback && !reach.is_behind_proxy;
-        let token = token.filter(|token| !token.is_empty());
+        // White space around it does not travel in a header; nothing else is no token.
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
         if !is_private && token.is_none() {
             return Err(Refusal::NoToken(reach.ip));
         }
@@ -175,7 +176,10 @@ mod tests {
     fn other_machines_are_served_only_with_tls_or_behind_a_proxy_and_with_a_token() {
         assert_eq!(gate(EVERYWHERE, false, false, Some("t")).err(), Some(Refusal::Clear(EVERYWHERE)));
         assert_eq!(gate(EVERYWHERE, true, false, None).err(), Some(Refusal::NoToken(EVERYWHERE)));
-        assert_eq!(gate(EVERYWHERE, true, false, Some("")).err(), Some(Refusal::NoToken(EVERYWHERE)));
+        for blank in ["", " ", "\t \n"] {
+            assert_eq!(gate(EVERYWHERE, true, false, Some(blank)).err(), Some(Refusal::NoToken(EVERYWHERE)));
+            assert_eq!(gate(HERE, false, true, Some(blank)).err(), Some(Refusal::NoToken(HERE)));
+        }
         assert!(gate(EVERYWHERE, true, false, Some("t")).is_ok());
         assert!(gate(EVERYWHERE, false, true, Some("t")).is_ok());
         assert_eq!(gate(HERE, false, true, None).err(), Some(Refusal::NoToken(HERE)));

@@ -340,6 +340,7 @@ database_url = "postgres://shadow:hush@db/shop"
             "channel = \"ShadowSync\"",
             "pubsub_endpoint = \"http://events.example:7443\"",
             "quota_share = 1.5",
+            "read_connections = 0",
         ] {
             let key = line.split(' ').next().unwrap();
             let error = with(line).unwrap_err().to_string();

@@ -85,6 +85,10 @@ impl Reader<'_> {
             Some(share) if (0.0..=1.0).contains(&share) => share,
             Some(_) => return Err(self.wrong_value("compare_share", table, "a share such as 0.01")),
         };
+        let connections = match self.count("read_connections", table)? {
+            Some(0) => return Err(self.wrong_value("read_connections", table, "a whole number from 1 on")),
+            connections => connections.unwrap_or(unless.connections),
+        };
         Ok(Reads {
             catalogue_max_age: span("catalogue_max_age", unless.catalogue_max_age)?,
             eligibility_max_age: span("eligibility_max_age", unless.eligibility_max_age)?,
@@ -93,7 +97,7 @@ impl Reader<'_> {
             fallback_per_minute: self
                 .count("fallback_per_minute", table)?
                 .unwrap_or(unless.fallback_per_minute),
-            connections: self.count("read_connections", table)?.unwrap_or(unless.connections).max(1),
+            connections,
             cache_ttl: span("read_cache_ttl", unless.cache_ttl)?,
             compare_share,
             compare_least: self.count("compare_least", table)?.unwrap_or(unless.compare_least),

@@ -6,7 +6,7 @@ use shadow::Mapping;
 use shadow::keys::{InvalidRules, KeyRules, Pattern, Template};
 use store::{Store, cache_rules};
 
-use super::{columns_of, mapping_of, rows_of};
+use super::{cache_of, columns_of, mapping_of, rows_of};
 use crate::engine::Engine;
 use crate::invalidate::rules;
 use crate::notice::View;
@@ -133,11 +133,12 @@ fn refused(error: &InvalidRules) -> Box<Problem> {
 /// The keys of a record by each template, and whether the cache holds them.
 ///
 /// - **`record`:** its id, or its SKU.
-/// - **Errors:** SS-8027 where it is not in the shadow.
+/// - **Errors:** SS-8020 without a cache, SS-8027 where it is not in the shadow.
 pub async fn try_keys(engine: &Engine, object: &str, record: &str) -> Answer<Vec<TriedKeys>> {
     let open = engine.environment()?;
     let store = open.store().await?;
     let (mapping, parent) = mapping_of(object)?;
+    let cache = cache_of(&open)?;
     let rows = rows_of(&store, &mapping, parent.as_ref(), record.trim()).await?;
     let Some(row) = rows.first() else {
         let shown: String = record.chars().filter(|letter| !letter.is_control()).take(80).collect();
@@ -155,9 +156,9 @@ pub async fn try_keys(engine: &Engine, object: &str, record: &str) -> Answer<Vec
     let mut tried = Vec::new();
     for template in templates {
         let key = template.key(row.state());
-        let exists = match (&key, &open.cache) {
-            (Some(key), Some(cache)) => cache.get(key).await.ok().map(|value| value.is_some()),
-            _ => None,
+        let exists = match &key {
+            Some(key) => cache.get(key).await.ok().map(|value| value.is_some()),
+            None => None,
         };
         tried.push(TriedKeys {
             template: template.to_string(),
