@@ -183,8 +183,14 @@ fn text(shown: &[Shown]) -> String {
     }));
     let mut text = table(&rows, &[]);
     for Shown { flag, processes, comparison } in shown {
+        let changed = flag.set_at.max(flag.trip.as_ref().map(|trip| trip.at));
         for process in processes {
-            text += &format!("\n{}: {} is {}\n", process.holder, word(flag.name), process.shadow_reads);
+            let is = if changed.is_some_and(|at| process.seen_at < at) {
+                "not heard back yet".to_owned()
+            } else {
+                format!("{} is {}", word(flag.name), process.shadow_reads)
+            };
+            text += &format!("\n{}: {is}\n", process.holder);
         }
         if let Some(trip) = &flag.trip {
             text += &format!(

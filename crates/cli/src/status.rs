@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Over how long events and failures are summed up.
 const FLOW: TimeDelta = TimeDelta::minutes(5);
 /// Moments and ages: they are different at every look, and are no change.
-const FLEETING: [&str; 5] = ["at", "lagMs", "backlogAgeMs", "seenAt", "memoryBytes"];
+const FLEETING: [&str; 6] = ["at", "lagMs", "backlogAgeMs", "oldestMs", "seenAt", "memoryBytes"];
 
 /// Show how things stand
 #[derive(Debug, clap::Args)]

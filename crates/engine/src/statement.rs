@@ -2,8 +2,22 @@
 
 use crate::api::counts::CountView;
 use crate::api::sign_in::SignInState;
-use crate::api::status::{DatabaseState, ObjectHealth, ObjectStatus};
+use crate::api::status::{CacheWaits, DatabaseState, ObjectHealth, ObjectStatus};
 use crate::api::stream::{StreamState, StreamView};
+
+/// Keys that wait for longer than this to be deleted are worth a sentence.
+const DELETED_WITHIN_MS: u32 = 30_000;
+
+/// What else keeps readers from what changed, whatever the tables say of themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hindrances<'a> {
+    /// Whether stored events are not applied.
+    pub is_consumer_off: bool,
+    /// Whether a process is there that may take the stream.
+    pub has_worker: bool,
+    /// What waits to be deleted in the cache, where there is one.
+    pub cache: Option<&'a CacheWaits>,
+}
 
 /// What is so, and what a tired person should know next. Worst first.
 pub fn statement(
@@ -11,6 +25,7 @@ pub fn statement(
     sign_in: &SignInState,
     objects: &[ObjectStatus],
     stream: Option<&StreamView>,
+    hindrances: Hindrances<'_>,
 ) -> (String, String) {
     match database {
         DatabaseState::Closed => {
@@ -33,7 +48,72 @@ pub fn statement(
         return (format!("{}.", problem.title), problem.cause.clone());
     }
     let is_signed_in = matches!(sign_in, SignInState::SignedIn { .. });
-    of_stream(objects, stream).unwrap_or_else(|| of_objects(objects, is_signed_in))
+    let base = of_stream(objects, stream).unwrap_or_else(|| of_objects(objects, is_signed_in));
+    let found = hindered(objects, stream, hindrances);
+    match found.split_first() {
+        Some(((what, cure), others)) if is_calm(objects, stream) => (
+            what.clone(),
+            others.iter().fold(cure.clone(), |text, (what, cure)| format!("{text} {what} {cure}")),
+        ),
+        _ => {
+            let more = found.iter().map(|(what, cure)| format!("{what} {cure}"));
+            let detail: Vec<String> =
+                [base.1].into_iter().filter(|text| !text.is_empty()).chain(more).collect();
+            (base.0, detail.join(" "))
+        }
+    }
+}
+
+/// Whether nothing else is wrong, so that what hinders is the headline.
+fn is_calm(objects: &[ObjectStatus], stream: Option<&StreamView>) -> bool {
+    let is_quiet = |object: &ObjectStatus| {
+        matches!(object.health, ObjectHealth::Live | ObjectHealth::CountsAgree | ObjectHealth::Loaded)
+            && object.holes == 0
+    };
+    let runs = |stream: &StreamView| matches!(stream.state, StreamState::Live | StreamState::Stopped);
+    objects.iter().all(is_quiet) && stream.is_none_or(runs)
+}
+
+/// What keeps changes from readers, worst first, and what ends it; nothing before the first load.
+fn hindered(
+    objects: &[ObjectStatus],
+    stream: Option<&StreamView>,
+    hindrances: Hindrances<'_>,
+) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if objects.iter().all(|object| object.loaded_at.is_none()) {
+        return found;
+    }
+    if let Some(stream) = stream.filter(|stream| stream.worker.is_none()) {
+        let cure = match &stream.problem {
+            Some(problem) => format!("{}.", problem.title),
+            None if hindrances.has_worker => "A process stands by and takes it over.".to_owned(),
+            None => "Start `shadow-sync serve` or the console.".to_owned(),
+        };
+        found.push(("Changes are not received: no process runs the stream.".to_owned(), cure));
+    }
+    if hindrances.is_consumer_off {
+        found.push((
+            "Changes are stored, but not applied: event-consumer is off.".to_owned(),
+            "Apply them with `shadow-sync flags set event-consumer on`.".to_owned(),
+        ));
+    }
+    if let Some(cache) = hindrances.cache {
+        let oldest = cache.oldest_ms.filter(|age| *age > DELETED_WITHIN_MS);
+        if let Some(by) = &cache.held_by {
+            found.push((
+                format!("The deletion of cache keys is held back by {by}."),
+                "See what waits with `shadow-sync cache`; `shadow-sync cache release` lets it go on."
+                    .to_owned(),
+            ));
+        } else if let Some(age) = oldest {
+            found.push((
+                format!("Cache keys wait to be deleted, the oldest for {}.", span(age)),
+                "See what is in the way with `shadow-sync cache`.".to_owned(),
+            ));
+        }
+    }
+    found
 }
 
 /// What is worth saying of the stream before anything is said of loads; nothing before the first load.
@@ -214,6 +294,8 @@ fn grouped(number: u32) -> String {
 mod tests {
     use super::*;
 
+    const NOTHING: Hindrances<'static> = Hindrances { is_consumer_off: false, has_worker: true, cache: None };
+
     fn object(name: &str, health: ObjectHealth, unexplained: Option<i32>) -> ObjectStatus {
         ObjectStatus {
             object: name.to_owned(),
@@ -258,7 +340,7 @@ mod tests {
     #[test]
     fn agreement_is_said_with_what_is_rejected() {
         let objects = [object("Product2", ObjectHealth::CountsAgree, Some(0))];
-        let (statement, detail) = statement(&ready(), &SignInState::SignedOut, &objects, None);
+        let (statement, detail) = statement(&ready(), &SignInState::SignedOut, &objects, None, NOTHING);
         assert_eq!(statement, "The counts of both sides agree.");
         assert_eq!(detail, "Every record is accounted for; 3 are rejected, each with its reason.");
     }
@@ -269,7 +351,73 @@ mod tests {
             object("Account", ObjectHealth::CountsAgree, Some(0)),
             object("Product2", ObjectHealth::Differs, Some(37)),
         ];
-        let (statement, _) = statement(&ready(), &SignInState::SignedOut, &objects, None);
+        let (statement, _) = statement(&ready(), &SignInState::SignedOut, &objects, None, NOTHING);
         assert_eq!(statement, "37 of 8,412 Product2 records are not in the shadow.");
+    }
+
+    fn live(worker: Option<&str>) -> ([ObjectStatus; 1], StreamView) {
+        let loaded = Some(chrono::DateTime::UNIX_EPOCH);
+        let object = ObjectStatus {
+            loaded_at: loaded,
+            lag_ms: Some(3_000),
+            ..object("Account", ObjectHealth::Live, Some(0))
+        };
+        let stream = StreamView {
+            channel: "/data/ChangeEvents".to_owned(),
+            state: if worker.is_some() { StreamState::Live } else { StreamState::Stopped },
+            problem: None,
+            live_since: None,
+            retry_at: None,
+            heard_at: None,
+            replay_id: None,
+            worker: worker.map(str::to_owned),
+            is_here: false,
+            backlog_events: 0,
+            backlog_age_ms: None,
+            channels: Vec::new(),
+        };
+        ([object], stream)
+    }
+
+    fn said(worker: Option<&str>, hindrances: Hindrances<'_>) -> (String, String) {
+        let (objects, stream) = live(worker);
+        statement(&ready(), &SignInState::SignedOut, &objects, Some(&stream), hindrances)
+    }
+
+    #[test]
+    fn changes_arrive_as_they_happen_where_nothing_hinders_them() {
+        let lately = CacheWaits { waiting: 2, oldest_ms: Some(29_000), held_by: None };
+        for cache in [None, Some(&lately)] {
+            let (headline, detail) = said(Some("daemon"), Hindrances { cache, ..NOTHING });
+            assert_eq!(headline, "Up to date as of 3 s ago.");
+            assert!(detail.starts_with("Changes arrive as they happen."), "{detail}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_changes_from_readers_is_the_headline_and_its_cure_follows() {
+        let (headline, detail) = said(None, Hindrances { has_worker: false, ..NOTHING });
+        assert_eq!(headline, "Changes are not received: no process runs the stream.");
+        assert_eq!(detail, "Start `shadow-sync serve` or the console.");
+        let (headline, detail) = said(Some("daemon"), Hindrances { is_consumer_off: true, ..NOTHING });
+        assert_eq!(headline, "Changes are stored, but not applied: event-consumer is off.");
+        assert_eq!(detail, "Apply them with `shadow-sync flags set event-consumer on`.");
+        let late = CacheWaits { waiting: 2, oldest_ms: Some(240_000), held_by: None };
+        let (headline, detail) = said(Some("daemon"), Hindrances { cache: Some(&late), ..NOTHING });
+        assert_eq!(headline, "Cache keys wait to be deleted, the oldest for 4 min.");
+        assert_eq!(detail, "See what is in the way with `shadow-sync cache`.");
+        let held = CacheWaits { waiting: 0, oldest_ms: None, held_by: Some("ana".to_owned()) };
+        let (headline, _) = said(Some("daemon"), Hindrances { cache: Some(&held), ..NOTHING });
+        assert_eq!(headline, "The deletion of cache keys is held back by ana.");
+    }
+
+    #[test]
+    fn what_is_worse_stays_the_headline_and_what_hinders_follows() {
+        let (mut objects, stream) = live(Some("daemon"));
+        objects[0] = ObjectStatus { lag_ms: Some(600_000), health: ObjectHealth::Late, ..objects[0].clone() };
+        let off = Hindrances { is_consumer_off: true, ..NOTHING };
+        let (headline, detail) = statement(&ready(), &SignInState::SignedOut, &objects, Some(&stream), off);
+        assert_eq!(headline, "Account is 10 min behind.");
+        assert!(detail.contains("event-consumer is off"), "{detail}");
     }
 }

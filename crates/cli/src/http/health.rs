@@ -141,7 +141,7 @@ impl Queue {
         matches!(status.database, DatabaseState::Ready { .. }).then(|| Self {
             backlog_events: stream.backlog_events,
             backlog_age_ms: stream.backlog_age_ms,
-            dead_letters: status.objects.iter().map(|object| object.dead_letters).sum(),
+            dead_letters: status.dead_letters,
             dirty: status.objects.iter().map(|object| object.dirty).sum(),
             at: status.at,
         })

@@ -1,7 +1,7 @@
 //! A status for people.
 
 use chrono::TimeDelta;
-use engine::api::status::{DatabaseState, ObjectHealth, ObjectStatus, StatusView};
+use engine::api::status::{CacheWaits, DatabaseState, FrozenView, ObjectHealth, ObjectStatus, StatusView};
 use engine::api::stream::{StreamState, StreamView, WorkerView};
 
 use super::Flow;
@@ -33,8 +33,9 @@ pub fn of(status: &StatusView, flow: Option<&Flow>) -> String {
     });
     if let Some(stream) = &status.stream {
         lines.push(stream_line(stream, status));
-        lines.push(waiting_line(stream, &status.objects));
+        lines.push(waiting_line(stream, status));
     }
+    lines.extend(status.cache.as_ref().map(cache_line));
     if let Some(flow) = flow {
         lines.push(flow_line(flow));
     }
@@ -43,6 +44,7 @@ pub fn of(status: &StatusView, flow: Option<&Flow>) -> String {
         lines.push(quota);
     }
     lines.push(objects_table(&status.objects));
+    lines.extend(status.frozen.iter().map(frozen_line));
     lines.extend(status.problems.iter().map(ToString::to_string));
     lines.join("\n")
 }
@@ -66,8 +68,8 @@ fn stream_line(stream: &StreamView, status: &StatusView) -> String {
 }
 
 /// What waits: events, dirty records, dead letters, holes.
-fn waiting_line(stream: &StreamView, objects: &[ObjectStatus]) -> String {
-    let sum = |of: fn(&ObjectStatus) -> u32| objects.iter().map(of).sum::<u32>();
+fn waiting_line(stream: &StreamView, status: &StatusView) -> String {
+    let sum = |of: fn(&ObjectStatus) -> u32| status.objects.iter().map(of).sum::<u32>();
     let age = stream
         .backlog_age_ms
         .filter(|_| stream.backlog_events > 0)
@@ -76,8 +78,28 @@ fn waiting_line(stream: &StreamView, objects: &[ObjectStatus]) -> String {
         "Waiting: {}{age}; {}; {}; {}",
         count(stream.backlog_events, "event", "events"),
         count(sum(|object| object.dirty), "dirty record", "dirty records"),
-        count(sum(|object| object.dead_letters), "dead letter", "dead letters"),
+        count(status.dead_letters, "dead letter", "dead letters"),
         count(sum(|object| object.holes), "open hole", "open holes"),
+    )
+}
+
+/// What waits to be deleted in the cache.
+fn cache_line(cache: &CacheWaits) -> String {
+    let wait = if cache.waiting == 1 { "waits" } else { "wait" };
+    let oldest = cache
+        .oldest_ms
+        .filter(|_| cache.waiting > 0)
+        .map_or_else(String::new, |age| format!(", the oldest for {}", duration(u64::from(age))));
+    let held = cache.held_by.as_ref().map_or_else(String::new, |by| format!("; held back by {by}"));
+    format!("Cache: {} {wait}{oldest}{held}", count(cache.waiting, "change", "changes"))
+}
+
+fn frozen_line(frozen: &FrozenView) -> String {
+    format!(
+        "Field {} of {} can no longer be seen; its values are kept since {}",
+        frozen.field,
+        frozen.object,
+        frozen.since.format("%Y-%m-%d %H:%M:%SZ")
     )
 }
 

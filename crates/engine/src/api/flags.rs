@@ -118,6 +118,8 @@ pub struct ProcessReads {
     pub holder: String,
     /// `on`, `off`, `tripped`.
     pub shadow_reads: String,
+    /// When it said so.
+    pub seen_at: DateTime<Utc>,
 }
 
 /// What each process that has readers says of itself, as of its last heartbeat.
@@ -126,7 +128,7 @@ pub async fn processes(engine: &Engine) -> Answer<Vec<ProcessReads>> {
     let seen = workers::list(&store, SEEN_WITHIN).await?;
     let reading = seen.into_iter().filter_map(|seen| {
         let shadow_reads = seen.worker.shadow_reads?.as_str().to_owned();
-        Some(ProcessReads { holder: seen.worker.holder, shadow_reads })
+        Some(ProcessReads { holder: seen.worker.holder, shadow_reads, seen_at: seen.seen_at })
     });
     Ok(reading.collect())
 }

@@ -17,13 +17,16 @@ use crate::clock;
 use crate::counting::count_view;
 use crate::engine::{Engine, HostName};
 use crate::environment::OpenEnvironment;
+use crate::invalidate;
 use crate::live::{self, Freshness};
 use crate::problem::Answer;
 use crate::problem::Problem;
-use crate::statement;
+use crate::statement::{self, Hindrances};
 use shadow::lag::Pace;
 use shadow::{Mapping, ObjectState};
 use store::Store;
+use store::flags::{self, Flag};
+use store::frozen_fields::FrozenField;
 use store::holes::{self, HoleWhy};
 use store::live_facts::LiveFacts;
 use store::objects::ObjectRow;
@@ -128,6 +131,30 @@ pub enum DatabaseState {
     },
 }
 
+/// What waits to be deleted in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheWaits {
+    /// Changes whose keys are not deleted yet.
+    pub waiting: u32,
+    /// For how long the oldest of them has waited, in milliseconds.
+    pub oldest_ms: Option<u32>,
+    /// Who holds deletion back by hand.
+    pub held_by: Option<String>,
+}
+
+/// A field that the sync user can no longer see: its column keeps the last values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, specta::Type)]
+#[serde(rename_all = "camelCase")]
+pub struct FrozenView {
+    /// The object.
+    pub object: String,
+    /// The field's API name.
+    pub field: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
 /// Everything the frame of the window shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, specta::Type)]
 #[serde(rename_all = "camelCase")]
@@ -156,6 +183,12 @@ pub struct StatusView {
     pub workers: Vec<WorkerView>,
     /// What runs by the clock.
     pub schedules: Vec<ScheduleView>,
+    /// Open dead letters, those of no known object as well.
+    pub dead_letters: u32,
+    /// What waits to be deleted in the cache, where one is configured.
+    pub cache: Option<CacheWaits>,
+    /// Fields that can no longer be seen.
+    pub frozen: Vec<FrozenView>,
     /// What needs a person, worst first.
     pub problems: Vec<Problem>,
     /// Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`.
@@ -187,11 +220,25 @@ pub async fn status(engine: &Engine) -> StatusView {
     if let SignInState::Failed { problem } = &sign_in {
         problems.push(problem.clone());
     }
-    let Found { objects, bound_to, stream, workers, schedules, quota, set_back } = found;
+    let Found {
+        objects,
+        bound_to,
+        stream,
+        workers,
+        schedules,
+        quota,
+        set_back,
+        dead_letters,
+        cache,
+        frozen,
+        is_consumer_off,
+    } = found;
     problems.extend(set_back);
     problems.extend(stream.as_ref().and_then(|stream| stream.problem.clone()));
     problems.extend(objects.iter().filter_map(|object| object.problem.clone()));
-    let (statement, detail) = statement::statement(&database, &sign_in, &objects, stream.as_ref());
+    let hindrances = Hindrances { is_consumer_off, has_worker: !workers.is_empty(), cache: cache.as_ref() };
+    let (statement, detail) =
+        statement::statement(&database, &sign_in, &objects, stream.as_ref(), hindrances);
     let api_usage = quota.as_ref().and_then(usage);
     StatusView {
         environment: Some(environments::view(engine, &open.config)),
@@ -213,6 +260,9 @@ pub async fn status(engine: &Engine) -> StatusView {
         stream,
         workers,
         schedules,
+        dead_letters,
+        cache,
+        frozen,
         at: clock::now(),
     }
 }
@@ -220,7 +270,7 @@ pub async fn status(engine: &Engine) -> StatusView {
 fn nothing_open() -> StatusView {
     let database = DatabaseState::Closed;
     let sign_in = SignInState::SignedOut;
-    let (statement, detail) = statement::statement(&database, &sign_in, &[], None);
+    let (statement, detail) = statement::statement(&database, &sign_in, &[], None, Hindrances::default());
     StatusView {
         environment: None,
         statement,
@@ -234,6 +284,9 @@ fn nothing_open() -> StatusView {
         stream: None,
         workers: Vec::new(),
         schedules: Vec::new(),
+        dead_letters: 0,
+        cache: None,
+        frozen: Vec::new(),
         problems: Vec::new(),
         worker: None,
         at: clock::now(),
@@ -251,6 +304,10 @@ struct Found {
     quota: Option<QuotaView>,
     /// The database was set back, and what was missed is not caught up yet.
     set_back: Option<Problem>,
+    dead_letters: u32,
+    cache: Option<CacheWaits>,
+    frozen: Vec<FrozenView>,
+    is_consumer_off: bool,
 }
 
 async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
@@ -321,8 +378,23 @@ async fn look(open: &OpenEnvironment, store: &Store) -> Answer<Found> {
         workers: super::stream::workers(open, store).await?,
         schedules,
         quota: Some(super::quota::view(open, store).await?),
+        dead_letters: small(store::dead_letters::count_open(store).await?),
+        cache: match orders {
+            Some(orders) => Some(CacheWaits {
+                waiting: small(orders.waiting),
+                oldest_ms: orders.oldest.map(|oldest| live::millis(now - oldest)),
+                held_by: invalidate::held(store).await?.map(|held| held.by),
+            }),
+            None => None,
+        },
+        frozen: store::frozen_fields::list(store).await?.into_iter().map(frozen).collect(),
+        is_consumer_off: !flags::get(store, Flag::EventConsumer).await?.on,
         set_back: open_holes.iter().any(|hole| hole.why == HoleWhy::SetBack).then(crate::problem::set_back),
     })
+}
+
+fn frozen(field: FrozenField) -> FrozenView {
+    FrozenView { object: field.object.to_string(), field: field.field, since: field.since }
 }
 
 /// The health of an object that is loaded, by its stream; what a load or a person has to say comes first.

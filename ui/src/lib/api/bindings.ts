@@ -310,6 +310,29 @@ export type CacheView_Serialize = {
 	seenAt: string | null,
 };
 
+/**  What waits to be deleted in the cache. */
+export type CacheWaits = CacheWaits_Serialize | CacheWaits_Deserialize;
+
+/**  What waits to be deleted in the cache. */
+export type CacheWaits_Deserialize = {
+	/**  Changes whose keys are not deleted yet. */
+	waiting: number,
+	/**  For how long the oldest of them has waited, in milliseconds. */
+	oldestMs?: number | null,
+	/**  Who holds deletion back by hand. */
+	heldBy?: string | null,
+};
+
+/**  What waits to be deleted in the cache. */
+export type CacheWaits_Serialize = {
+	/**  Changes whose keys are not deleted yet. */
+	waiting: number,
+	/**  For how long the oldest of them has waited, in milliseconds. */
+	oldestMs: number | null,
+	/**  Who holds deletion back by hand. */
+	heldBy: string | null,
+};
+
 /**  How a record changed. */
 export type ChangeKind = 
 /**  Came into being. */
@@ -1195,6 +1218,16 @@ export type FlushView_Serialize = {
 	by: string,
 	/**  What went wrong. */
 	problem: Problem_Serialize | null,
+};
+
+/**  A field that the sync user can no longer see: its column keeps the last values. */
+export type FrozenView = {
+	/**  The object. */
+	object: string,
+	/**  The field's API name. */
+	field: string,
+	/**  Since when. */
+	since: string,
 };
 
 /**  One thing that an object's health is judged by. */
@@ -2598,6 +2631,12 @@ export type StatusView_Deserialize = {
 	workers: WorkerView[],
 	/**  What runs by the clock. */
 	schedules: ScheduleView_Deserialize[],
+	/**  Open dead letters, those of no known object as well. */
+	deadLetters: number,
+	/**  What waits to be deleted in the cache, where one is configured. */
+	cache?: CacheWaits_Deserialize | null,
+	/**  Fields that can no longer be seen. */
+	frozen: FrozenView[],
 	/**  What needs a person, worst first. */
 	problems: Problem_Deserialize[],
 	/**  Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`. */
@@ -2632,6 +2671,12 @@ export type StatusView_Serialize = {
 	workers: WorkerView[],
 	/**  What runs by the clock. */
 	schedules: ScheduleView_Serialize[],
+	/**  Open dead letters, those of no known object as well. */
+	deadLetters: number,
+	/**  What waits to be deleted in the cache, where one is configured. */
+	cache: CacheWaits_Serialize | null,
+	/**  Fields that can no longer be seen. */
+	frozen: FrozenView[],
 	/**  What needs a person, worst first. */
 	problems: Problem_Serialize[],
 	/**  Which process does the work, e.g. `this console`, `shadow-sync on shop-db-1`. */

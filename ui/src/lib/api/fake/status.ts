@@ -148,6 +148,9 @@ export function status(scene: Scene): StatusView {
     apiUsage: scene.signedIn ? org.apiUsage : null,
     problems: scene.name === 'database-down' ? [databaseDown] : [],
     worker: 'this console',
+    deadLetters: all.reduce((sum, object) => sum + object.deadLetters, 0),
+    cache: null,
+    frozen: [],
     ...liveStatus(scene),
     at: new Date().toISOString(),
   };
