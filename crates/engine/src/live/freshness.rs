@@ -71,6 +71,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "every time of the facts may be unknown")]
     fn at(seconds: i64) -> Option<DateTime<Utc>> {
         Some(DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds))
     }
