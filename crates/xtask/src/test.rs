@@ -36,7 +36,7 @@ const CHECKS: [Check; 12] = [
     ("build", 9.0, build),
     ("clippy", 6.0, clippy),
     ("queries", 2.0, queries),
-    ("rust tests", 8.0, rust_tests),
+    ("rust tests", 10.0, rust_tests),
     ("store on Debian's PostgreSQL", 1.5, store_on_debian),
     ("kill runs", 4.0, kill_runs),
     ("doc tests", 0.5, doc_tests),
