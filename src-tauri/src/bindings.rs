@@ -6,8 +6,8 @@ use anyhow::Context;
 use tauri_specta::{Builder, ErrorHandlingMode, collect_commands, collect_events};
 
 use crate::commands::{
-    audit, backfills, cache, catch_up, counts, environments, events, flags, lag, objects, preflight, rejects,
-    replay, sign_in, status,
+    audit, backfills, cache, catch_up, counts, environments, events, flags, lag, objects, preflight, reads,
+    rejects, replay, sign_in, status,
 };
 use crate::notices::Stale;
 
@@ -51,6 +51,7 @@ pub fn builder() -> Builder<tauri::Wry> {
             flags::set_flag,
             flags::trip_reads,
             flags::reset_trip,
+            reads::read_comparison,
             counts::last_counts,
             counts::count_now,
             rejects::list_rejects,

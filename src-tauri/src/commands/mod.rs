@@ -11,6 +11,7 @@ pub mod flags;
 pub mod lag;
 pub mod objects;
 pub mod preflight;
+pub mod reads;
 pub mod rejects;
 pub mod replay;
 pub mod sign_in;

@@ -77,6 +77,8 @@ export const commands = {
 	tripReads: (reason: string) => __TAURI_INVOKE<FlagView_Serialize[]>("trip_reads", { reason }),
 	/**  Lets the flags and variables hold again, and returns all flags. */
 	resetTrip: () => __TAURI_INVOKE<FlagView_Serialize[]>("reset_trip"),
+	/**  How Salesforce's answers compared to the shadow's lately. */
+	readComparison: () => __TAURI_INVOKE<ComparisonView>("read_comparison"),
 	/**  The last counts; asks nobody. */
 	lastCounts: () => __TAURI_INVOKE<CountsView_Serialize>("last_counts"),
 	/**  Counts both sides now; all objects where none is named. */
@@ -484,6 +486,26 @@ export type CheckView_Serialize = {
 	apiCalls: number,
 };
 
+/**  How Salesforce's answers compared to the shadow's lately, over all processes. */
+export type ComparisonView = {
+	/**  Answers compared within the window. */
+	compared: number,
+	/**  Equal at once. */
+	agreed: number,
+	/**  Equal moments later. */
+	late: number,
+	/**  Different. */
+	differed: number,
+	/**  The share of different ones above which readers are taken off the shadow. */
+	threshold: number | null,
+	/**  The window in seconds. */
+	windowSeconds: number,
+	/**  All that in words. */
+	sentence: string,
+	/**  The latest disagreements, newest first. */
+	examples: DifferenceView[],
+};
+
 /**  Both sides of one object at one moment. */
 export type CountView = CountView_Serialize | CountView_Deserialize;
 
@@ -694,6 +716,18 @@ export type DeadLettersView_Serialize = {
 	total: number,
 	/**  By cause. */
 	groups: DeadLetterGroup_Serialize[],
+};
+
+/**  One disagreement. It names columns and holds no values. */
+export type DifferenceView = {
+	/**  When. */
+	at: string,
+	/**  `product`, `products`, `prices`, `eligibility`. */
+	question: string,
+	/**  What was asked for. */
+	key: string,
+	/**  What differs. */
+	detail: string,
 };
 
 /**  What an environment is for; decides its colour, its icon and how careful we are. */

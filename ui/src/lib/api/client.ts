@@ -9,6 +9,7 @@ import type {
   BackfillMode,
   BackfillPlan,
   CacheView,
+  ComparisonView,
   CountsView,
   DeadLettersView,
   EnvironmentView,
@@ -104,6 +105,8 @@ export interface Api {
   tripReads(reason: string): Promise<void>;
   /** Lets the flags hold again. */
   resetTrip(): Promise<void>;
+  /** How Salesforce’s answers compared to the shadow’s lately. */
+  comparison(): Promise<ComparisonView>;
   /** Pauses all work on the environment, receiving too, or lets it go on. */
   pauseSync(): Promise<void>;
   resumeSync(): Promise<void>;

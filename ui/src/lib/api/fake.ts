@@ -6,6 +6,7 @@ import type {
   AuditView,
   BackfillPlan,
   CacheView,
+  ComparisonView,
   CountsView,
   DeadLettersView,
   EnvironmentView,
@@ -266,6 +267,10 @@ export class FakeApi implements Api {
     await pause(200);
     this.#scene.trip = null;
     this.#heard(['flags', 'status']);
+  }
+
+  async comparison(): Promise<ComparisonView> {
+    return live.comparison(this.#scene);
   }
 
   async pauseSync(): Promise<void> {

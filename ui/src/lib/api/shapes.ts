@@ -45,6 +45,7 @@ export type {
   BackfillPlan_Serialize as BackfillPlan,
   CheckColour,
   CheckView_Serialize as CheckView,
+  ComparisonView,
   CountView_Serialize as CountView,
   CountsView_Serialize as CountsView,
   DatabaseState_Serialize as DatabaseState,

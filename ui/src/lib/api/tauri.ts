@@ -58,6 +58,7 @@ export class TauriApi implements Api {
   setFlag = (...given: Parameters<typeof commands.setFlag>) => nothing(commands.setFlag(...given));
   tripReads = (reason: string) => nothing(commands.tripReads(reason));
   resetTrip = () => nothing(commands.resetTrip());
+  comparison = commands.readComparison;
   pauseSync = () => nothing(commands.pauseObjects([]));
   resumeSync = () => nothing(commands.resumeObjects([]));
 

@@ -1,5 +1,6 @@
 /** What the live side of a scene says: stream, workers, schedules, flags, quota. */
 import type {
+  ComparisonView,
   FlagName,
   FlagView,
   HealthCheck,
@@ -245,8 +246,33 @@ export function flags(scene: Scene): FlagView[] {
           : 'Readers are served by Salesforce.',
       { isOn: reads, trip: scene.trip },
     ),
-    flag('compare-reads', 'Answers are not held against Salesforce’s.'),
+    flag(
+      'compare-reads',
+      scene.flagsOff.has('compare-reads')
+        ? 'Answers are not held against Salesforce’s.'
+        : 'Readers are served by Salesforce, and every answer is held against the shadow.',
+    ),
   ];
+}
+
+/** What compare mode found within its ten minutes: nothing, or a little less or more than is accepted. */
+export function comparison(scene: Scene): ComparisonView {
+  const isCompared = scene.trip !== null || !scene.flagsOff.has('compare-reads');
+  const [agreed, late, differed] = !isCompared ? [0, 0, 0] : scene.trip ? [968, 18, 14] : [2_381, 22, 1];
+  const compared = agreed + late + differed;
+  return {
+    compared,
+    agreed,
+    late,
+    differed,
+    threshold: 0.01,
+    windowSeconds: 600,
+    sentence: `${compared} answers compared within 600 s: ${agreed} agreed, ${late} agreed moments later, ${differed} differed`,
+    examples:
+      differed === 0
+        ? []
+        : [{ at: at(410), question: 'prices', key: 'FBR-500-H', detail: 'unit_price, is_active' }],
+  };
 }
 
 export function holes(scene: Scene): HoleView[] {

@@ -30,9 +30,9 @@ export interface Scene {
 }
 
 const tripped: TripView = {
-  reason: '14 of 1,000 compared prices disagreed; 10 are allowed',
+  reason: "14 of 1000 answers differed from Salesforce's within 10 minutes; 1.0 % are accepted",
   by: 'comparison',
-  at: at(720),
+  at: at(400),
 };
 
 /** A scene by its name. */
@@ -56,7 +56,7 @@ export function scene(name: string): Scene {
     statusFails: undefined,
     asked: 0,
     stream: 'live',
-    flagsOff: new Set(['shadow-reads', 'compare-reads']),
+    flagsOff: new Set(name === 'comparing' ? ['shadow-reads'] : ['shadow-reads', 'compare-reads']),
     lettersGone: new Set(),
     cache,
     trip: name === 'tripped' ? tripped : null,
