@@ -1,5 +1,6 @@
 /** Counts and status of a scene. */
 import type { CountView, CountsView, ObjectStatus, SignInState, StatusView } from '../shapes';
+import { view as cacheView } from './cache';
 import { at } from './clock';
 import { liveObject, liveStatus } from './live';
 import { objects, org, sizes, tables } from './org';
@@ -106,6 +107,17 @@ function words(scene: Scene, anyLoaded: boolean): [string, string] {
       'Nothing is loaded yet.',
       'A backfill fills the shadow tables; readers see nothing before it ends.',
     ];
+  const cache = cacheWaits(scene);
+  if (cache?.heldBy)
+    return [
+      `The deletion of cache keys is held back by ${cache.heldBy}.`,
+      'See what waits with `shadow-sync cache`; `shadow-sync cache release` lets it go on.',
+    ];
+  if ((cache?.oldestMs ?? 0) > 60_000)
+    return [
+      `Cache keys wait to be deleted, the oldest for ${Math.floor((cache?.oldestMs ?? 0) / 60_000)} min.`,
+      'See what is in the way with `shadow-sync cache`.',
+    ];
   if (scene.stream === 'live' || scene.stream === 'quiet')
     return [
       'The shadow is live, and the counts agree.',
@@ -115,6 +127,14 @@ function words(scene: Scene, anyLoaded: boolean): [string, string] {
     'The counts agree.',
     'Every record of 3 objects is in the shadow or rejected with a reason. 3 rejected products wait for a SKU of their own.',
   ];
+}
+
+/** What of the cache the frame is told. */
+function cacheWaits(scene: Scene): StatusView['cache'] {
+  if (scene.cache.course === 'none') return null;
+  const { waiting, heldBy } = cacheView(scene);
+  const oldestMs = waiting.oldestSeconds === null ? null : waiting.oldestSeconds * 1000;
+  return { waiting: waiting.orders, oldestMs, heldBy: heldBy?.who ?? null };
 }
 
 export function status(scene: Scene): StatusView {
@@ -149,7 +169,7 @@ export function status(scene: Scene): StatusView {
     problems: scene.name === 'database-down' ? [databaseDown] : [],
     worker: 'this console',
     deadLetters: all.reduce((sum, object) => sum + object.deadLetters, 0),
-    cache: null,
+    cache: cacheWaits(scene),
     frozen: [],
     ...liveStatus(scene),
     at: new Date().toISOString(),

@@ -83,7 +83,7 @@ export interface CacheStatement {
 }
 
 /** Orders that wait longer than this are worth a look: one pass and its second are done well before. */
-const LATE_S = 60;
+export const LATE_S = 60;
 
 /** The sentence that opens the page. */
 export function cacheStatement(cache: CacheView, now: number): CacheStatement {
