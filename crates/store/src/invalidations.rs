@@ -34,7 +34,7 @@ pub struct Order {
     pub received_at: Option<DateTime<Utc>>,
     /// Records that came in or changed; what they are now stands in their rows.
     pub ids: Vec<String>,
-    /// What changed or removed records were before.
+    /// What removed records were before, and changed ones where a column changed.
     pub before: Vec<Before>,
     /// It is about everything of the object.
     pub whole: bool,
@@ -148,8 +148,8 @@ fn parse_before(text: &str) -> Result<Vec<StoredBefore>, Error> {
     serde_json::from_str(text).map_err(|error| corrupt("invalidation", error))
 }
 
-/// What children of some parents were before changes whose keys wait to be deleted: their keys may have been made of
-/// what those parents were.
+/// What children of some parents were before changes whose keys wait to be deleted, a first time or again: their keys
+/// may have been made of what those parents were.
 pub async fn waiting_children(
     store: &Store,
     child: &Mapping,
@@ -158,7 +158,7 @@ pub async fn waiting_children(
     let rows = sqlx::query_scalar!(
         r#"select jsonb_agg(element)::text as "elements!"
              from shadow_sync.invalidations, jsonb_array_elements(before) as element
-            where object = $1 and keys_at is null and element ->> 'parent' = any($2)
+            where object = $1 and done_at is null and keys_again_at is null and element ->> 'parent' = any($2)
            having count(*) > 0"#,
         child.object.as_str(),
         parents,

@@ -130,7 +130,7 @@ impl<'w, 't> Writer<'w, 't> {
             return Ok(());
         }
         let columns = Arrays::of(chunk, places, mark);
-        let mut query = sqlx::query_as(self.shape.update(self.parent.as_ref()))
+        let mut query = sqlx::query_scalar(self.shape.update(self.parent.as_ref()))
             .bind(&columns.ids)
             .bind(&columns.payloads)
             .bind(&columns.stamps)
@@ -144,13 +144,11 @@ impl<'w, 't> Writer<'w, 't> {
                 places.iter().map(|place| chunk.column(&chunk.records[*place], index)).collect();
             query = query.bind(texts);
         }
-        let written: Vec<(String, String)> = query.fetch_all(&mut **self.tx).await?;
-        expect_rows(written.len() as u64, places.len())?;
+        let before: Vec<Option<String>> = query.fetch_all(&mut **self.tx).await?;
+        expect_rows(before.len() as u64, places.len())?;
         let changes = &mut self.changes[0];
-        for (id, before) in written {
-            changes.ids.push(id);
-            changes.before.push(before);
-        }
+        changes.ids.extend(columns.ids.iter().map(|id| (*id).to_owned()));
+        changes.before.extend(before.into_iter().flatten());
         Ok(())
     }
 

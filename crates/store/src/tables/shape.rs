@@ -246,9 +246,9 @@ impl<'a> TableShape<'a> {
         format!("copy {} ({}) from stdin (format binary)", self.table, self.all_columns())
     }
 
-    /// Overwrites rows; returns key and what keys may have been made of before, of each. `$1` ids, `$2` payloads, `$3`
-    /// stamps, `$4` as_of, `$5` read_no, `$6` read_end, `$7` created dates, `$8` hashes, then texts per mapped column:
-    /// arrays, all of them.
+    /// Overwrites rows; returns what keys may have been made of before, of each, null where the same columns say it
+    /// still. `$1` ids, `$2` payloads, `$3` stamps, `$4` as_of, `$5` read_no, `$6` read_end, `$7` created dates, `$8`
+    /// hashes, then texts per mapped column: arrays, all of them.
     pub(crate) fn update(&self, parent: Option<&TableShape<'_>>) -> Statement {
         let columns = self.mapped_columns();
         let arrays = joined(0..columns.len(), |place| format!(", ${}::text[]", place + 9));
@@ -267,10 +267,12 @@ impl<'a> TableShape<'a> {
                     as new (id, raw_payload, system_modstamp, as_of, read_no, read_end, created_date, row_hash{names})
                join {table} as prev on prev.{key} = new.id
               where old.{key} = new.id
-             returning prev.{key}, {before}",
+             returning case when row(prev.{key}{was}) is distinct from row(old.{key}{is}) then {before} end",
             table = self.table,
             key = self.key,
-            before = self.before("prev", parent, false),
+            was = joined(&columns, |name| format!(", prev.{name}")),
+            is = joined(&columns, |name| format!(", old.{name}")),
+            before = self.before("prev", parent),
         ))
     }
 
@@ -296,7 +298,7 @@ impl<'a> TableShape<'a> {
             table = self.table,
             key = self.key,
             unique = self.unique.as_deref().unwrap_or("null::text"),
-            before = self.before("prev", parent, true),
+            before = self.before("prev", parent),
         ))
     }
 
@@ -318,7 +320,7 @@ impl<'a> TableShape<'a> {
             table = self.table,
             key = self.key,
             columns = self.columns_as_json(),
-            before = self.before("gone", Some(above), true),
+            before = self.before("gone", Some(above)),
         )))
     }
 

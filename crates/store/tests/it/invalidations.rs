@@ -56,6 +56,43 @@ fn store_entry(price: &'static str) -> crate::world::Entry {
 }
 
 #[sqlx::test(migrator = "store::MIGRATOR")]
+async fn an_order_says_what_a_record_was_only_where_a_column_changed(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.merge_products(&[product(1, "A"), product(2, "B")]).await;
+    // A day of creation is in no column.
+    let outcome =
+        world.merge_products(&[product(1, "A").created(9).at(1), product(2, "C").created(9).at(1)]).await;
+    assert_eq!(outcome.updated, 2);
+    let orders = due(&world, Pass::First).await;
+    let mut ids = orders[1].ids.clone();
+    ids.sort_unstable();
+    assert_eq!(ids, [product_id(1).to_string(), product_id(2).to_string()]);
+    let before: Vec<(&str, Option<&str>)> =
+        orders[1].before.iter().map(|was| (was.id.as_str(), was.columns["sku"].as_deref())).collect();
+    assert_eq!(before, [(product_id(2).as_str(), Some("B"))]);
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
+async fn what_a_child_was_is_known_until_its_keys_were_deleted_twice(pool: PgPool) {
+    let world = World::start(pool).await;
+    world.merge_products(&[product(1, "A")]).await;
+    world.merge_entries(&[entry(1, 1, "1.50")]).await;
+    world.merge_entries(&[store_entry("2.00")]).await;
+    let (lease, store) = (lease(&world).await, &world.store);
+    let ids = numbers(&due(&world, Pass::First).await);
+    let prices = async || {
+        let (child, parents) = (Mapping::pricebook_entry(), [product_id(1).to_string()]);
+        let children = invalidations::waiting_children(store, &child, &parents).await.unwrap();
+        children.into_iter().map(|was| was.columns["unit_price"].clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(prices().await, ["1.50"]);
+    invalidations::keys_deleted(store, lease.key(), Pass::First, &ids, &ids).await.unwrap();
+    assert_eq!(prices().await, ["1.50"]);
+    invalidations::keys_deleted(store, lease.key(), Pass::Second, &ids, &[]).await.unwrap();
+    assert!(prices().await.is_empty());
+}
+
+#[sqlx::test(migrator = "store::MIGRATOR")]
 async fn what_leaves_with_its_product_says_what_both_were(pool: PgPool) {
     let world = World::start(pool).await;
     world.merge_products(&[product(1, "A")]).await;

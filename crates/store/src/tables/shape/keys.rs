@@ -45,15 +45,12 @@ impl TableShape<'_> {
     }
 
     /// What keys may have been made of in the row `alias`: an element of an order's `before`, as text.
-    pub(super) fn before(&self, alias: &str, parent: Option<&TableShape<'_>>, is_gone: bool) -> String {
+    pub(super) fn before(&self, alias: &str, parent: Option<&TableShape<'_>>) -> String {
         let mut members =
             vec![format!("'id', {alias}.{}", self.key), format!("'columns', {}", self.texts(alias))];
         if let Some(column) = self.parent.as_deref() {
             members.push(format!("'parent', {alias}.{column}"));
             members.push(format!("'parentColumns', {}", self.parent_texts(alias, parent)));
-        }
-        if is_gone {
-            members.push("'gone', true".to_owned());
         }
         format!("json_build_object({})::text", members.join(", "))
     }
@@ -105,7 +102,7 @@ mod tests {
     fn an_entry_carries_its_own_columns_and_its_products() {
         let (entry, product) = (Mapping::pricebook_entry(), Mapping::product());
         let (entry, product) = (TableShape::of(&entry, "shop"), TableShape::of(&product, "shop"));
-        let before = entry.before("prev", Some(&product), true);
+        let before = entry.before("prev", Some(&product));
         for part in [
             "'id', prev.\"pricebook_entry_id\"",
             "'unit_price'",
@@ -113,10 +110,9 @@ mod tests {
             "'parent', prev.\"product_id\"",
             "above.\"sku\"::text",
             "from \"shop\".\"sf_product_shadow\" as above",
-            "'gone', true",
         ] {
             assert!(before.contains(part), "{part} in {before}");
         }
-        assert!(!product.before("prev", None, false).contains("parent"));
+        assert!(!product.before("prev", None).contains("parent"));
     }
 }
