@@ -14,7 +14,7 @@ use shadow::{EventOutcome, ObjectName, ResolvedMapping};
 use crate::change_log::StoredEvent;
 use crate::error::{Disposition, Error};
 use crate::leases::LeaseKey;
-use crate::merge::{REPLANS, lasting};
+use crate::merge;
 use crate::session::Store;
 
 mod batch;
@@ -158,18 +158,6 @@ impl Piece<'_, '_> {
 impl Apply<'_> {
     /// Applies events, and plans anew while others are in the way.
     async fn patiently(&self, piece: &Piece<'_, '_>) -> Result<Applied, Error> {
-        let mut replans = 0;
-        loop {
-            let error = match self.once(piece).await {
-                Err(error) if error.disposition() == Disposition::Replan => error,
-                other => return other,
-            };
-            replans += 1;
-            if replans >= REPLANS {
-                return Err(lasting(error));
-            }
-            tracing::debug!(channel = %self.channel, replans, %error, "planning events anew");
-            tokio::time::sleep(std::time::Duration::from_millis(10 << replans)).await;
-        }
+        merge::patiently(self.channel, || self.once(piece)).await
     }
 }

@@ -5,6 +5,9 @@
 //! by COPY, without a detour over a staging table: the plan has just established under the lock that they are new,
 //! so that there is no conflict to resolve, and every row is sent, parsed and written once.
 
+use std::fmt;
+use std::time::Duration;
+
 use shadow::{JobId, PreparedChunk, Reason, RecordId, ResolvedMapping, RowChunk, prepare};
 
 use crate::error::{Disposition, Error};
@@ -145,8 +148,30 @@ fn absent(read: &Read, chunk: &PreparedChunk) -> Vec<RecordId> {
     }
 }
 
-/// How often a chunk is planned anew before the obstacle is taken for lasting.
-pub(crate) const REPLANS: u32 = 6;
+/// How often something is planned anew before the obstacle is taken for lasting.
+const REPLANS: u32 = 6;
+
+/// Plans and writes, and does so anew while others are in the way.
+///
+/// - **`source`:** the object or the channel, for the log.
+pub(crate) async fn patiently<T, F>(source: &impl fmt::Display, once: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut replans = 0;
+    loop {
+        let error = match once().await {
+            Err(error) if error.disposition() == Disposition::Replan => error,
+            other => return other,
+        };
+        replans += 1;
+        if replans >= REPLANS {
+            return Err(lasting(error));
+        }
+        tracing::debug!(%source, replans, %error, "planning anew");
+        tokio::time::sleep(Duration::from_millis(10 << replans)).await;
+    }
+}
 
 impl Merge<'_> {
     /// Merges records, and plans anew while others are in the way. With `carried`, what became of the chunk's
@@ -156,19 +181,7 @@ impl Merge<'_> {
         chunk: &PreparedChunk,
         carried: Option<&MergeOutcome>,
     ) -> Result<MergeOutcome, Error> {
-        let mut replans = 0;
-        loop {
-            let error = match merge_once(self, chunk, carried).await {
-                Err(error) if error.disposition() == Disposition::Replan => error,
-                other => return other,
-            };
-            replans += 1;
-            if replans >= REPLANS {
-                return Err(lasting(error));
-            }
-            tracing::debug!(object.name = %self.mapping.object(), replans, %error, "planning a chunk anew");
-            tokio::time::sleep(std::time::Duration::from_millis(10 << replans)).await;
-        }
+        patiently(self.mapping.object(), || merge_once(self, chunk, carried)).await
     }
 
     /// Halves a chunk that the database refuses until the refused records stand alone, and rejects those.
@@ -223,7 +236,7 @@ fn refused(mut piece: PreparedChunk, error: Error) -> Result<PreparedChunk, Erro
 
 /// An obstacle that does not go away: a constraint that others' rows break is looked at record by record, a lock
 /// that is never given is for the caller to wait for.
-pub(crate) fn lasting(error: Error) -> Error {
+fn lasting(error: Error) -> Error {
     match error {
         Error::Contention { state } if state.starts_with("23") => {
             let source =

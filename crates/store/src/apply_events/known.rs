@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use shadow::fold::Known;
-use shadow::plan::{Current, StoredReject, StoredRow, StoredTombstone};
+use shadow::plan::{Current, StoredRow, StoredTombstone};
 use shadow::value::Moment;
-use shadow::{Reason, RecordId, ResolvedMapping};
+use shadow::{RecordId, ResolvedMapping};
 use sqlx::PgTransaction;
 
 use crate::dirty;
-use crate::error::{Error, corrupt};
-use crate::merge::state::{parse, version};
+use crate::error::Error;
+use crate::merge::state::{RejectRow, parse, version};
 use crate::objects::Locked;
 use crate::tables::shape::TableShape;
 
@@ -67,10 +67,11 @@ impl Stored {
         mapping: &ResolvedMapping,
         ids: &[&str],
     ) -> Result<(), Error> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            RejectRow,
             r#"select record_id, as_of, system_modstamp, read_no, row_hash, created_date, detail, claim, read_end,
                       coalesce(raw_payload ->> 'IsActive', 'true') <> 'false' as "is_active!",
-                      raw_payload::text as "payload!"
+                      raw_payload::text as payload
                  from shadow_sync.rejects where object = $1 and record_id = any($2::text[])"#,
             mapping.object().as_str(),
             ids as &[&str],
@@ -78,18 +79,9 @@ impl Stored {
         .fetch_all(&mut **tx)
         .await?;
         for row in rows {
-            let id = parse(&row.record_id)?;
-            let reason: Reason =
-                serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?;
-            let reject = StoredReject {
-                version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
-                created_date: row.created_date.into(),
-                is_active: row.is_active,
-                reason,
-                claim: row.claim,
-            };
+            let (id, reject, payload) = row.read()?;
             self.current.rejects.insert(id, reject);
-            self.payloads.insert(id, row.payload);
+            self.payloads.extend(payload.map(|payload| (id, payload)));
         }
         Ok(())
     }

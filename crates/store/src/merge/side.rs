@@ -7,16 +7,16 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use shadow::plan::{ApplyPlan, Current, DirtyReason, StoredReject, StoredRow};
+use shadow::plan::{ApplyPlan, Current, DirtyReason, StoredRow};
 use shadow::side::{SideCurrent, SideFields, SidePlan, StoredSide, plan};
-use shadow::{ReadMark, Reason, RecordId, ResolvedMapping, RowChunk};
+use shadow::{ReadMark, RecordId, ResolvedMapping, RowChunk};
 use sqlx::PgTransaction;
 
 use super::apply::{Writer, set_synchronous};
-use super::state::{parse, tombstones, version};
-use super::{MergeOutcome, REPLANS, lasting, transaction};
+use super::state::{RejectRow, parse, tombstones, version};
+use super::{MergeOutcome, patiently, transaction};
 use crate::dirty::{self, Source};
-use crate::error::{Disposition, Error, corrupt};
+use crate::error::{Disposition, Error};
 use crate::failpoint;
 use crate::jobs::{self, PageProgress, Requested, Tally};
 use crate::leases::{self, LeaseKey};
@@ -97,25 +97,14 @@ type StateRow = (
 );
 
 impl SideMerge<'_> {
-    /// Merges records, and plans anew while others are in the way; see [`super::Merge::patiently`].
+    /// Merges records, and plans anew while others are in the way.
     async fn patiently(
         &self,
         chunk: &RowChunk,
         is_refused: bool,
         carried: Option<&MergeOutcome>,
     ) -> Result<MergeOutcome, Error> {
-        let mut replans = 0;
-        loop {
-            let error = match self.once(chunk, is_refused, carried).await {
-                Err(error) if error.disposition() == Disposition::Replan => error,
-                other => return other,
-            };
-            replans += 1;
-            if replans >= REPLANS {
-                return Err(lasting(error));
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10 << replans)).await;
-        }
+        patiently(self.mapping.object(), || self.once(chunk, is_refused, carried)).await
     }
 
     /// Halves a chunk that the database refuses until the refused records stand alone; those become dirty.
@@ -267,7 +256,8 @@ impl SideMerge<'_> {
         texts: &[&str],
         stored: &mut Stored,
     ) -> Result<(), Error> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            RejectRow,
             r#"select r.record_id, r.as_of, r.system_modstamp, r.read_no, r.read_end, r.row_hash, r.created_date,
                       r.detail, r.claim,
                       coalesce(r.raw_payload ->> 'IsActive', 'true') <> 'false' as "is_active!",
@@ -282,18 +272,9 @@ impl SideMerge<'_> {
         .fetch_all(&mut **tx)
         .await?;
         for row in rows {
-            let id = parse(&row.record_id)?;
-            let reason: Reason =
-                serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?;
-            let reject = StoredReject {
-                version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
-                created_date: row.created_date.into(),
-                is_active: row.is_active,
-                reason,
-                claim: row.claim,
-            };
+            let (id, reject, payload) = row.read()?;
             stored.current.rejects.insert(id, reject);
-            stored.payloads.extend(row.payload.map(|payload| (id, payload)));
+            stored.payloads.extend(payload.map(|payload| (id, payload)));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use shadow::plan::{
 };
 use shadow::value::Moment;
 use shadow::version::StoredVersion;
-use shadow::{ObjectName, PreparedChunk, Reason, RecordId, ResolvedMapping};
+use shadow::{ObjectName, PreparedChunk, RecordId, ResolvedMapping};
 use sqlx::PgTransaction;
 
 use crate::dirty;
@@ -112,9 +112,10 @@ async fn rejects(
     ids: Option<&[&str]>,
     claims: Option<&[String]>,
 ) -> Result<HashMap<RecordId, StoredReject>, Error> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        RejectRow,
         r#"select record_id, as_of, system_modstamp, read_no, read_end, row_hash, created_date, detail, claim,
-                  coalesce(raw_payload ->> 'IsActive', 'true') <> 'false' as "is_active!"
+                  coalesce(raw_payload ->> 'IsActive', 'true') <> 'false' as "is_active!", null::text as payload
            from shadow_sync.rejects
           where object = $1 and (record_id = any($2::text[]) or claim = any($3::text[]))"#,
         object.as_str(),
@@ -123,20 +124,37 @@ async fn rejects(
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let reason: Reason =
-                serde_json::from_value(row.detail).map_err(|error| corrupt("reason", error))?;
-            let reject = StoredReject {
-                version: version(row.as_of, row.system_modstamp, row.read_no, row.read_end, &row.row_hash)?,
-                created_date: row.created_date.into(),
-                is_active: row.is_active,
-                reason,
-                claim: row.claim,
-            };
-            Ok((parse(&row.record_id)?, reject))
-        })
-        .collect()
+    rows.into_iter().map(|row| row.read().map(|(id, reject, _)| (id, reject))).collect()
+}
+
+/// A rejected record as it is stored.
+pub(crate) struct RejectRow {
+    pub record_id: String,
+    pub as_of: i64,
+    pub system_modstamp: DateTime<Utc>,
+    pub read_no: i64,
+    pub read_end: DateTime<Utc>,
+    pub row_hash: Vec<u8>,
+    pub created_date: DateTime<Utc>,
+    pub detail: serde_json::Value,
+    pub claim: Option<String>,
+    pub is_active: bool,
+    /// Where it is asked for.
+    pub payload: Option<String>,
+}
+
+impl RejectRow {
+    /// As the plan takes it, with its payload.
+    pub(crate) fn read(self) -> Result<(RecordId, StoredReject, Option<String>), Error> {
+        let reject = StoredReject {
+            version: version(self.as_of, self.system_modstamp, self.read_no, self.read_end, &self.row_hash)?,
+            created_date: self.created_date.into(),
+            is_active: self.is_active,
+            reason: serde_json::from_value(self.detail).map_err(|error| corrupt("reason", error))?,
+            claim: self.claim,
+        };
+        Ok((parse(&self.record_id)?, reject, self.payload))
+    }
 }
 
 pub(crate) async fn tombstones(
